@@ -1,0 +1,54 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* JSON written by hand for speed (documents of 100,000 steps, cache keys) and read with jansson at the edges.
+ * The writer is canonical as far as the caller is: members appear in the order they are put; no white space unless
+ * `pretty`. Never put a real into a cache key: numbers enter as their source text (json_raw). */
+#ifndef WF_BASE_JSON_H
+#define WF_BASE_JSON_H
+
+#include <jansson.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/str.h"
+
+struct err;
+struct digest;
+
+struct jsonw {
+    struct str *out;
+    uint64_t first; /* bit per open level: nothing written in it yet */
+    int depth;
+    bool pretty; /* two blanks per level, for documents people read */
+};
+
+void jw_init(struct jsonw *w, struct str *out, bool pretty);
+void jw_object(struct jsonw *w); /* { */
+void jw_end_object(struct jsonw *w);
+void jw_array(struct jsonw *w);
+void jw_end_array(struct jsonw *w);
+void jw_key(struct jsonw *w, const char *key);
+void jw_text(struct jsonw *w, const char *text);                  /* NULL -> null. Escapes; invalid UTF-8 bytes become \ufffd */
+void jw_bytes(struct jsonw *w, const char *data, size_t len);     /* as jw_text, may hold NULs */
+void jw_name(struct jsonw *w, const char *data, size_t len);      /* a file name for a key: invalid bytes become \udcXX (lossless) */
+void jw_i64(struct jsonw *w, int64_t v);
+void jw_bool(struct jsonw *w, bool v);
+void jw_null(struct jsonw *w);
+void jw_real(struct jsonw *w, double v);                          /* shortest form that reads back; NaN and infinities -> null */
+void jw_raw(struct jsonw *w, const char *json, size_t len);       /* already JSON */
+void jw_digest(struct jsonw *w, const struct digest *d);          /* "sha256:…" */
+/* key + value in one. */
+void jw_kv_text(struct jsonw *w, const char *key, const char *text);
+void jw_kv_i64(struct jsonw *w, const char *key, int64_t v);
+void jw_kv_bool(struct jsonw *w, const char *key, bool v);
+void jw_kv_time(struct jsonw *w, const char *key, int64_t ms);    /* RFC 3339, null when 0 */
+void jw_string_add(struct str *out, const char *data, size_t len); /* one quoted string */
+
+/* Reads a document: duplicate keys refused, at most `max_bytes`, depth by jansson's own cap. Borrowed text; the result is owned by the
+ * caller (json_decref). The message names line and column. */
+int json_read(const char *data, size_t len, size_t max_bytes, json_t **ret, struct err *err);
+/* The canonical form: sorted keys, no white space, numbers as jansson read them. Only for documents without reals. */
+void json_write_canonical(const json_t *v, struct str *out);
+void cleanup_json(json_t **j); /* for CLEANUP */
+
+#endif
