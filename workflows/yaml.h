@@ -1,0 +1,42 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* YAML 1.2 core text -> nodes with places, through libyaml's events. Refused with a diagnostic: duplicate keys, non-string keys, tags, several documents,
+ * tabs, NUL bytes, non-UTF-8, unknown and self-referring aliases, alias bombs (expanded nodes over 4 million), depth over 64, files over 64 MiB,
+ * an empty file. CRLF and a BOM are fine. Merge keys (<<) are resolved here (own keys win, earlier maps of a list win). Aliases share nodes. */
+#ifndef WF_WORKFLOWS_YAML_H
+#define WF_WORKFLOWS_YAML_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "workflows/diag.h"
+
+struct arena;
+
+enum node_kind { NODE_SCALAR, NODE_LIST, NODE_MAP };
+enum scalar_type { SCALAR_NULL, SCALAR_BOOL, SCALAR_NUMBER, SCALAR_STRING }; /* plain scalars by YAML 1.2 core; quoted and block ones are strings */
+
+struct node {
+    enum node_kind kind;
+    struct span span;      /* of a scalar: where its text begins */
+    enum scalar_type type; /* of a scalar */
+    bool block;            /* a scalar written as | or > : its text begins on the line below span, less its indentation */
+    bool plain;            /* a scalar without quotes */
+    uint32_t indent;       /* of a block scalar: its indentation */
+    const char *text;      /* of a scalar: NUL-terminated, as written after YAML's own unescaping */
+    uint32_t len;          /* bytes of text; items of a list; pairs of a map */
+    struct node **items;   /* of a list */
+    struct node_pair *pairs; /* of a map */
+};
+struct node_pair {
+    const char *key;
+    uint32_t key_len;
+    struct span key_span;
+    struct node *value;
+};
+
+/* NULL when there are errors (all of them in d). Nodes live in `a`. */
+struct node *yaml_parse(const char *text, size_t len, struct arena *a, struct diags *d);
+struct node *node_get(const struct node *map, const char *key); /* NULL: absent */
+
+#endif
