@@ -19,7 +19,7 @@ struct arena *arena_new(void);
 struct arena *arena_new_image(void);
 void arena_free(struct arena *a);
 
-void *arena_alloc(struct arena *a, size_t size);  /* aligned to 16, zeroed */
+void *arena_alloc(struct arena *a, size_t size); /* aligned to 16, zeroed */
 void *arena_calloc(struct arena *a, size_t count, size_t size);
 char *arena_strdup(struct arena *a, const char *s);
 char *arena_strndup(struct arena *a, const char *s, size_t len);
@@ -30,11 +30,11 @@ bool arena_is_image(const struct arena *a);
 
 /* Writes the image with its root pointer to `path` (temporary name + rename). `tag` (32 bytes) is compared on load.
  * Positive 1: refused, because something in it points outside (nothing is written). */
-int arena_image_save(const struct arena *a, const void *root, const unsigned char tag[32], const char *path,
-                     struct err *err);
+int arena_image_save(const struct arena *a, const void *root, const unsigned char tag[32],
+                     const char *path, struct err *err);
 /* Maps `path` copy-on-write at the fixed address. 0: *ret_arena (owned by the caller) and *ret_root are set.
  * Positive 1: no usable image (absent, another tag, damaged: its SHA-256 is checked, or the range is taken). */
-int arena_image_load(const char *path, const unsigned char tag[32], struct arena **ret_arena, void **ret_root,
-                     struct err *err);
+int arena_image_load(const char *path, const unsigned char tag[32], struct arena **ret_arena,
+                     void **ret_root, struct err *err);
 
 #endif

@@ -14,7 +14,8 @@ struct loop;
 struct child;
 
 struct child_spec {
-    const char *program;      /* an absolute or relative path: execve, no PATH search (fs_find_program before) */
+    const char *
+        program; /* an absolute or relative path: execve, no PATH search (fs_find_program before) */
     const char *const *argv;  /* NULL-terminated */
     const char *const *envp;  /* NULL-terminated, complete */
     const char *cwd;          /* NULL: ours */
@@ -24,11 +25,11 @@ struct child_spec {
     bool survive;             /* false: killed by the kernel when we die (PR_SET_PDEATHSIG) */
 };
 struct child_exit {
-    int exit_code;       /* >= 0, or -1 when it died of a signal */
-    int signal;          /* 0, or the signal's number */
-    uint64_t cpu_us;     /* user + system, the leader and its waited-for children */
+    int exit_code;   /* >= 0, or -1 when it died of a signal */
+    int signal;      /* 0, or the signal's number */
+    uint64_t cpu_us; /* user + system, the leader and its waited-for children */
     uint64_t max_rss_kib;
-    int stragglers;      /* processes that were still there and were killed */
+    int stragglers; /* processes that were still there and were killed */
 };
 typedef void (*child_fn)(const struct child_exit *how, void *arg);
 
@@ -36,11 +37,12 @@ typedef void (*child_fn)(const struct child_exit *how, void *arg);
 int child_setup(struct err *err);
 /* Spawns; on_exit is called once, on the loop thread, from the loop (never before this returns). Standard signals are reset in the child,
  * umask 022. ERR_NOT_FOUND / ERR_DENIED / ERR_INVALID (bad executable format) / ERR_IO (E2BIG, EAGAIN…) when exec itself fails: no child then. */
-int child_spawn(struct loop *l, const struct child_spec *spec, child_fn on_exit, void *arg, struct child **ret,
-                struct err *err);
+int child_spawn(struct loop *l, const struct child_spec *spec, child_fn on_exit, void *arg,
+                struct child **ret, struct err *err);
 pid_t child_pid(const struct child *c);
-uint64_t child_start_time(const struct child *c); /* field 22 of /proc/PID/stat, read on demand; 0 when gone */
-void child_signal(struct child *c, int signum);   /* to the whole group; harmless when it ended */
+uint64_t child_start_time(
+    const struct child *c); /* field 22 of /proc/PID/stat, read on demand; 0 when gone */
+void child_signal(struct child *c, int signum); /* to the whole group; harmless when it ended */
 /* TERM to the group now, KILL to the whole tree after grace_ms (0: KILL at once). Repeating shortens the grace only. */
 void child_stop(struct child *c, int64_t grace_ms);
 /* After on_exit, or instead of it: kills the tree, waits, never calls on_exit. */
@@ -49,7 +51,7 @@ void child_free(struct child *c);
 /* Runs a program to its end and collects its output (stdout, and stderr unless NULL), at most `max` bytes each. Blocking, for short helper programs.
  * ret_status: the wait status. */
 struct str;
-int child_run(const char *const *argv, const char *input, size_t max, struct str *out, struct str *errout, int *ret_status,
-              int64_t timeout_ms, struct err *err);
+int child_run(const char *const *argv, const char *input, size_t max, struct str *out,
+              struct str *errout, int *ret_status, int64_t timeout_ms, struct err *err);
 
 #endif

@@ -30,7 +30,8 @@ int digest_fd(int fd, struct digest *ret, uint64_t *ret_size, struct err *err);
 
 void digest_hex(const struct digest *d, char out[DIGEST_HEX + 1]);
 void digest_hex_add(struct str *s, const struct digest *d);
-bool digest_parse(const char *hex, size_t len, struct digest *ret); /* exactly 64 hex digits, upper or lower case */
+bool digest_parse(const char *hex, size_t len,
+                  struct digest *ret); /* exactly 64 hex digits, upper or lower case */
 bool digest_eq(const struct digest *a, const struct digest *b);
 bool digest_is_zero(const struct digest *d);
 

@@ -9,15 +9,15 @@
 
 enum err_code {
     ERR_NONE = 0,
-    ERR_USAGE,     /* the caller's (a user's) words are off */
-    ERR_INVALID,   /* a document is malformed */
+    ERR_USAGE,   /* the caller's (a user's) words are off */
+    ERR_INVALID, /* a document is malformed */
     ERR_NOT_FOUND,
     ERR_EXISTS,
-    ERR_BUSY,      /* held by somebody else */
-    ERR_IO,        /* disk, file system, operating system */
+    ERR_BUSY, /* held by somebody else */
+    ERR_IO,   /* disk, file system, operating system */
     ERR_NET,
     ERR_TIMEOUT,
-    ERR_CORRUPT,   /* what we stored is not what we find */
+    ERR_CORRUPT, /* what we stored is not what we find */
     ERR_DENIED,
     ERR_CANCELLED,
     ERR_UNSUPPORTED,

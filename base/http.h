@@ -4,38 +4,38 @@
 #ifndef WF_BASE_HTTP_H
 #define WF_BASE_HTTP_H
 
+#include "base/str.h"
+
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
-#include "base/str.h"
-
 struct err;
 struct loop;
-struct http;        /* one client: connections are kept and reused */
-struct http_call;   /* one request under way */
+struct http;      /* one client: connections are kept and reused */
+struct http_call; /* one request under way */
 
 struct http_request {
-    const char *method;            /* "GET" when NULL */
-    const char *url;               /* http(s)://…; with `unix_socket` the host is a formality: http://engine/… */
-    const char *unix_socket;       /* NULL: TCP */
-    const char *const *headers;    /* NULL-terminated "Name: value" lines, or NULL */
-    const void *body;              /* borrowed until the end; NULL: none */
+    const char *method; /* "GET" when NULL */
+    const char *url; /* http(s)://…; with `unix_socket` the host is a formality: http://engine/… */
+    const char *unix_socket;    /* NULL: TCP */
+    const char *const *headers; /* NULL-terminated "Name: value" lines, or NULL */
+    const void *body;           /* borrowed until the end; NULL: none */
     size_t body_len;
-    int64_t timeout_ms;            /* whole call; 0: none */
-    int64_t connect_timeout_ms;    /* 0: 10 s */
-    bool follow;                   /* redirects, http and https only, at most 10 */
-    uint64_t resume_from;          /* Range: bytes=N- ; 0: whole */
-    bool stream;                   /* the body is handed to on_data as it comes and not kept */
-    size_t max_body;               /* without stream; 0: 64 MiB; more is an error */
+    int64_t timeout_ms;         /* whole call; 0: none */
+    int64_t connect_timeout_ms; /* 0: 10 s */
+    bool follow;                /* redirects, http and https only, at most 10 */
+    uint64_t resume_from;       /* Range: bytes=N- ; 0: whole */
+    bool stream;                /* the body is handed to on_data as it comes and not kept */
+    size_t max_body;            /* without stream; 0: 64 MiB; more is an error */
     /* Called for each piece of a streamed body; returning false aborts the call. May be NULL. */
     bool (*on_data)(const void *data, size_t len, void *arg);
     /* Called when the final response's headers are complete (status known). May be NULL. Returning false aborts. */
     bool (*on_headers)(const struct http_call *c, void *arg);
 };
 struct http_response {
-    int status;          /* 0: no answer, see err */
-    struct str body;     /* empty when streamed */
+    int status;            /* 0: no answer, see err */
+    struct str body;       /* empty when streamed */
     const struct err *err; /* NULL, or why there is no (whole) answer */
 };
 typedef void (*http_fn)(struct http_call *c, const struct http_response *r, void *arg);
@@ -43,7 +43,8 @@ typedef void (*http_fn)(struct http_call *c, const struct http_response *r, void
 int http_open(struct loop *l, struct http **ret, struct err *err);
 void http_close(struct http *h); /* aborts what runs; no callback is called for it */
 /* Starts a request; on_done is called once from the loop. The call is freed after on_done returns. */
-int http_start(struct http *h, const struct http_request *req, http_fn on_done, void *arg, struct http_call **ret, struct err *err);
+int http_start(struct http *h, const struct http_request *req, http_fn on_done, void *arg,
+               struct http_call **ret, struct err *err);
 void http_abort(struct http_call *c); /* frees; on_done is not called */
 /* The last value of a response header, case-insensitive; borrowed until the call ends; NULL when absent. */
 const char *http_header(const struct http_call *c, const char *name);

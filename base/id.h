@@ -7,8 +7,8 @@
 #include <stdint.h>
 
 #define ID_LEN 26
-void id_new(char out[ID_LEN + 1]);          /* monotonic within the process, random between processes */
-int64_t id_time_ms(const char *id);         /* -1: not an id */
+void id_new(char out[ID_LEN + 1]);  /* monotonic within the process, random between processes */
+int64_t id_time_ms(const char *id); /* -1: not an id */
 
 /* The boot of this machine (/proc/sys/kernel/random/boot_id), "" when unknown. */
 void boot_id(char out[40]);

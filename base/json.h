@@ -5,12 +5,12 @@
 #ifndef WF_BASE_JSON_H
 #define WF_BASE_JSON_H
 
+#include "base/str.h"
+
 #include <jansson.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
-
-#include "base/str.h"
 
 struct err;
 struct digest;
@@ -28,20 +28,23 @@ void jw_end_object(struct jsonw *w);
 void jw_array(struct jsonw *w);
 void jw_end_array(struct jsonw *w);
 void jw_key(struct jsonw *w, const char *key);
-void jw_text(struct jsonw *w, const char *text);                  /* NULL -> null. Escapes; invalid UTF-8 bytes become \ufffd */
-void jw_bytes(struct jsonw *w, const char *data, size_t len);     /* as jw_text, may hold NULs */
-void jw_name(struct jsonw *w, const char *data, size_t len);      /* a file name for a key: invalid bytes become \udcXX (lossless) */
+void jw_text(struct jsonw *w,
+             const char *text); /* NULL -> null. Escapes; invalid UTF-8 bytes become \ufffd */
+void jw_bytes(struct jsonw *w, const char *data, size_t len); /* as jw_text, may hold NULs */
+void jw_name(struct jsonw *w, const char *data,
+             size_t len); /* a file name for a key: invalid bytes become \udcXX (lossless) */
 void jw_i64(struct jsonw *w, int64_t v);
 void jw_bool(struct jsonw *w, bool v);
 void jw_null(struct jsonw *w);
-void jw_real(struct jsonw *w, double v);                          /* shortest form that reads back; NaN and infinities -> null */
-void jw_raw(struct jsonw *w, const char *json, size_t len);       /* already JSON */
-void jw_digest(struct jsonw *w, const struct digest *d);          /* "sha256:…" */
+void jw_real(struct jsonw *w,
+             double v); /* shortest form that reads back; NaN and infinities -> null */
+void jw_raw(struct jsonw *w, const char *json, size_t len); /* already JSON */
+void jw_digest(struct jsonw *w, const struct digest *d);    /* "sha256:…" */
 /* key + value in one. */
 void jw_kv_text(struct jsonw *w, const char *key, const char *text);
 void jw_kv_i64(struct jsonw *w, const char *key, int64_t v);
 void jw_kv_bool(struct jsonw *w, const char *key, bool v);
-void jw_kv_time(struct jsonw *w, const char *key, int64_t ms);    /* RFC 3339, null when 0 */
+void jw_kv_time(struct jsonw *w, const char *key, int64_t ms);     /* RFC 3339, null when 0 */
 void jw_string_add(struct str *out, const char *data, size_t len); /* one quoted string */
 
 /* Reads a document: duplicate keys refused, at most `max_bytes`, depth by jansson's own cap. Borrowed text; the result is owned by the

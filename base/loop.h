@@ -33,12 +33,14 @@ void timer_free(struct timer *t);
 /* Readable/writable descriptor. The watcher is stopped before the caller closes fd (a vfork child may still hold it). */
 struct watch;
 enum { WATCH_READ = 1, WATCH_WRITE = 2 };
-struct watch *watch_new(struct loop *l, int fd, int events, void (*fn)(int events, void *arg), void *arg);
+struct watch *watch_new(struct loop *l, int fd, int events, void (*fn)(int events, void *arg),
+                        void *arg);
 void watch_free(struct watch *w); /* stops; the fd is the caller's to close, after this */
 
 /* Signals as callbacks on the loop. */
 struct signal_watch;
-struct signal_watch *signal_new(struct loop *l, int signum, void (*fn)(int signum, void *arg), void *arg);
+struct signal_watch *signal_new(struct loop *l, int signum, void (*fn)(int signum, void *arg),
+                                void *arg);
 void signal_free(struct signal_watch *s);
 
 /* Pure work on a pool thread, then `done` on the loop thread. `work` touches nothing shared. Any number may be posted; as many run as there
@@ -48,7 +50,7 @@ void loop_work(struct loop *l, void (*work)(void *arg), void (*done)(void *arg),
 /* Wakes the loop from any thread; fn runs on the loop thread (several posts may be folded into one call). */
 struct waker;
 struct waker *waker_new(struct loop *l, void (*fn)(void *arg), void *arg);
-void waker_wake(struct waker *w);  /* any thread */
+void waker_wake(struct waker *w);              /* any thread */
 void waker_unref(struct waker *w, bool unref); /* unref: it alone does not keep the loop running */
 void waker_free(struct waker *w);
 

@@ -27,7 +27,13 @@ bool map_put(struct map *m, const char *key, size_t key_len, void *value);
 void *map_get(const struct map *m, const char *key, size_t key_len); /* NULL: absent */
 /* The index in `items`, or -1. For maps whose values may be NULL. */
 ptrdiff_t map_find(const struct map *m, const char *key, size_t key_len);
-static inline bool map_put_text(struct map *m, const char *key, void *value) { return map_put(m, key, __builtin_strlen(key), value); }
-static inline void *map_get_text(const struct map *m, const char *key) { return map_get(m, key, __builtin_strlen(key)); }
+static inline bool map_put_text(struct map *m, const char *key, void *value)
+{
+    return map_put(m, key, __builtin_strlen(key), value);
+}
+static inline void *map_get_text(const struct map *m, const char *key)
+{
+    return map_get(m, key, __builtin_strlen(key));
+}
 
 #endif

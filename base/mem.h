@@ -21,8 +21,8 @@ char *xasprintf(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
 
 /* CLEANUP(fn) T x: calls fn(&x) at the end of the scope. */
 #define CLEANUP(fn) __attribute__((cleanup(fn)))
-void cleanup_free(void *pp);   /* char *p: free */
-void cleanup_close(int *fd);   /* int fd: close when >= 0 */
+void cleanup_free(void *pp); /* char *p: free */
+void cleanup_close(int *fd); /* int fd: close when >= 0 */
 void cleanup_file(FILE **f);
 /* Hands a pointer (an fd) over: returns it and leaves NULL (-1). */
 void *take_ptr_(void *pp);

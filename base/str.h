@@ -20,7 +20,7 @@ struct slice {
 };
 
 void sb_init(struct str *s);
-void sb_done(struct str *s); /* frees; the struct is empty again. Fits CLEANUP(sb_done) */
+void sb_done(struct str *s);  /* frees; the struct is empty again. Fits CLEANUP(sb_done) */
 void sb_clear(struct str *s); /* keeps the memory */
 void sb_reserve(struct str *s, size_t more);
 void sb_add(struct str *s, const void *data, size_t len);
@@ -28,18 +28,24 @@ void sb_puts(struct str *s, const char *text);
 void sb_putc(struct str *s, char c);
 void sb_printf(struct str *s, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 void sb_vprintf(struct str *s, const char *fmt, va_list ap);
-void sb_u64(struct str *s, uint64_t v);   /* decimal; faster than printf */
+void sb_u64(struct str *s, uint64_t v); /* decimal; faster than printf */
 void sb_i64(struct str *s, int64_t v);
 void sb_truncate(struct str *s, size_t len);
 char *sb_take(struct str *s); /* owned by the caller; never NULL; the struct is empty again */
-static inline const char *sb_text(const struct str *s) { return s->data ? s->data : ""; }
+static inline const char *sb_text(const struct str *s)
+{
+    return s->data ? s->data : "";
+}
 
 /* Appends `text` single-quoted for a POSIX shell ('…', with '\'' inside). */
 void sb_shell_quote(struct str *s, const char *text, size_t len);
 
 bool slice_eq(struct slice a, struct slice b);
-static inline struct slice slice_of(const char *data, size_t len) { return (struct slice){data, len}; }
-struct slice slice_str(const char *text); /* strlen */
+static inline struct slice slice_of(const char *data, size_t len)
+{
+    return (struct slice){data, len};
+}
+struct slice slice_str(const char *text);   /* strlen */
 bool text_eq(const char *a, const char *b); /* NULL equals only NULL */
 bool text_starts(const char *s, const char *prefix);
 bool text_ends(const char *s, const char *suffix);

@@ -24,11 +24,12 @@ void add_duration(struct str *s, int64_t ms);
 /* "317 B" "31.4 kB" "2.1 GB" (powers of 1000). */
 void add_size(struct str *s, uint64_t bytes);
 
-int64_t now_ms(void);     /* wall clock, milliseconds since 1970 */
-int64_t now_us(void);     /* the same in microseconds */
-int64_t mono_us(void);    /* monotonic, microseconds */
+int64_t now_ms(void);  /* wall clock, milliseconds since 1970 */
+int64_t now_us(void);  /* the same in microseconds */
+int64_t mono_us(void); /* monotonic, microseconds */
 /* RFC 3339 in UTC with milliseconds: 2026-01-05T03:00:00.000Z (24 characters + NUL). */
 void format_time(int64_t ms, char out[32]);
-void format_time_local(int64_t ms, char out[32]); /* "2026-01-05 04:00:00", local time, for people */
+void format_time_local(int64_t ms,
+                       char out[32]); /* "2026-01-05 04:00:00", local time, for people */
 
 #endif

@@ -13,9 +13,9 @@
     }
 /* Makes room for one more and yields a pointer to it (not cleared). */
 #define vec_push(v)                                                                                \
-    ((v)->len == (v)->cap                                                                          \
-         ? (vec_grow((void **)&(v)->items, &(v)->cap, sizeof(*(v)->items)), &(v)->items[(v)->len++]) \
-         : &(v)->items[(v)->len++])
+    ((v)->len == (v)->cap ? (vec_grow((void **)&(v)->items, &(v)->cap, sizeof(*(v)->items)),       \
+                             &(v)->items[(v)->len++])                                              \
+                          : &(v)->items[(v)->len++])
 #define vec_done(v) (vec_free((void **)&(v)->items, &(v)->len, &(v)->cap))
 #define vec_clear(v) ((void)((v)->len = 0))
 

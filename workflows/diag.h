@@ -28,9 +28,9 @@ struct diag {
 
 /* All diagnostics of one file. Kept sorted by place when rendered; after 50 errors only counted. */
 struct diags {
-    struct arena *arena;  /* owned */
-    char *file;           /* as the user named it; owned */
-    char *text;           /* the source, for the caret lines; owned; NULL: none */
+    struct arena *arena; /* owned */
+    char *file;          /* as the user named it; owned */
+    char *text;          /* the source, for the caret lines; owned; NULL: none */
     size_t text_len;
     struct diag *items;
     size_t len, cap;
@@ -40,8 +40,10 @@ struct diags {
 void diags_init(struct diags *d, const char *file);
 void diags_done(struct diags *d);
 void diags_set_text(struct diags *d, const char *text, size_t len); /* copies */
-void diag_error(struct diags *d, struct span at, const char *code, const char *fmt, ...) __attribute__((format(printf, 4, 5)));
-void diag_warn(struct diags *d, struct span at, const char *code, const char *fmt, ...) __attribute__((format(printf, 4, 5)));
+void diag_error(struct diags *d, struct span at, const char *code, const char *fmt, ...)
+    __attribute__((format(printf, 4, 5)));
+void diag_warn(struct diags *d, struct span at, const char *code, const char *fmt, ...)
+    __attribute__((format(printf, 4, 5)));
 /* Adds a hint to the newest diagnostic: "did you mean 'x'?" when `nearest` is not NULL. */
 void diag_did_you_mean(struct diags *d, const char *nearest);
 void diag_hint(struct diags *d, const char *fmt, ...) __attribute__((format(printf, 2, 3)));

@@ -4,12 +4,12 @@
 #ifndef WF_WORKFLOWS_EXPR_H
 #define WF_WORKFLOWS_EXPR_H
 
+#include "workflows/diag.h"
+#include "workflows/value.h"
+
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
-
-#include "workflows/diag.h"
-#include "workflows/value.h"
 
 struct arena;
 struct err;
@@ -18,36 +18,76 @@ struct step;
 
 /* What a name begins with. */
 enum expr_root {
-    ROOT_PARAMS, ROOT_ENV, ROOT_MATRIX, ROOT_INPUTS, ROOT_OUTPUTS, ROOT_STEPS, ROOT_SOURCE, ROOT_MODEL, ROOT_REPLICA, ROOT_RUN,
+    ROOT_PARAMS,
+    ROOT_ENV,
+    ROOT_MATRIX,
+    ROOT_INPUTS,
+    ROOT_OUTPUTS,
+    ROOT_STEPS,
+    ROOT_SOURCE,
+    ROOT_MODEL,
+    ROOT_REPLICA,
+    ROOT_RUN,
     ROOT_COUNT
 };
 /* steps.<name>.<field> */
-enum step_field { FIELD_OUTPUTS, FIELD_VALUES, FIELD_METRICS, FIELD_STATUS, FIELD_CACHED, FIELD_MODELS, FIELD_ENDPOINT, FIELD_COUNT };
+enum step_field {
+    FIELD_OUTPUTS,
+    FIELD_VALUES,
+    FIELD_METRICS,
+    FIELD_STATUS,
+    FIELD_CACHED,
+    FIELD_MODELS,
+    FIELD_ENDPOINT,
+    FIELD_COUNT
+};
 
 enum expr_op {
     EXPR_LITERAL, /* value */
-    EXPR_NAME,    /* name: resolved reference; further .x and [x] are EXPR_MEMBER / EXPR_INDEX around it */
-    EXPR_MEMBER,  /* args[0] . text */
-    EXPR_INDEX,   /* args[0] [ args[1] ] */
-    EXPR_EACH,    /* args[0] .* ; what follows maps over the list */
-    EXPR_CALL,    /* function (args) */
-    EXPR_NOT, EXPR_EQ, EXPR_NE, EXPR_LT, EXPR_LE, EXPR_GT, EXPR_GE, EXPR_AND, EXPR_OR,
+    EXPR_NAME, /* name: resolved reference; further .x and [x] are EXPR_MEMBER / EXPR_INDEX around it */
+    EXPR_MEMBER, /* args[0] . text */
+    EXPR_INDEX,  /* args[0] [ args[1] ] */
+    EXPR_EACH,   /* args[0] .* ; what follows maps over the list */
+    EXPR_CALL,   /* function (args) */
+    EXPR_NOT,
+    EXPR_EQ,
+    EXPR_NE,
+    EXPR_LT,
+    EXPR_LE,
+    EXPR_GT,
+    EXPR_GE,
+    EXPR_AND,
+    EXPR_OR,
     EXPR_OP_COUNT
 };
 enum expr_function {
-    FN_SUCCESS, FN_FAILURE, FN_CANCELLED, FN_ALWAYS, FN_CONTAINS, FN_STARTS_WITH, FN_ENDS_WITH, FN_JOIN, FN_FORMAT, FN_FROM_JSON, FN_TO_JSON,
-    FN_LENGTH, FN_DEFAULT, FN_BASENAME, FN_HASH_FILES,
+    FN_SUCCESS,
+    FN_FAILURE,
+    FN_CANCELLED,
+    FN_ALWAYS,
+    FN_CONTAINS,
+    FN_STARTS_WITH,
+    FN_ENDS_WITH,
+    FN_JOIN,
+    FN_FORMAT,
+    FN_FROM_JSON,
+    FN_TO_JSON,
+    FN_LENGTH,
+    FN_DEFAULT,
+    FN_BASENAME,
+    FN_HASH_FILES,
     FN_COUNT
 };
 
 /* A resolved name. `member` is an index where the root has a table (params, inputs, outputs, a step's outputs/values), else UINT32_MAX with `text`. */
 struct expr_name {
     enum expr_root root;
-    enum step_field field;  /* of ROOT_STEPS */
-    uint32_t step;          /* of ROOT_STEPS: index into workflow.steps */
-    uint32_t member;        /* param, input, output or value index; UINT32_MAX: none, or by text */
-    const char *branch;     /* steps['train[model=mlp]']: the one branch's instance name; NULL: all of the step's */
-    const char *text;       /* matrix axis, env name, source/model/replica/run member; NULL: none */
+    enum step_field field; /* of ROOT_STEPS */
+    uint32_t step;         /* of ROOT_STEPS: index into workflow.steps */
+    uint32_t member;       /* param, input, output or value index; UINT32_MAX: none, or by text */
+    const char *
+        branch; /* steps['train[model=mlp]']: the one branch's instance name; NULL: all of the step's */
+    const char *text; /* matrix axis, env name, source/model/replica/run member; NULL: none */
 };
 struct expr {
     enum expr_op op;
@@ -62,10 +102,18 @@ struct expr {
 
 /* What an expression or text uses, as a set. */
 enum {
-    USES_PARAMS = 1 << ROOT_PARAMS, USES_ENV = 1 << ROOT_ENV, USES_MATRIX = 1 << ROOT_MATRIX, USES_INPUTS = 1 << ROOT_INPUTS, USES_OUTPUTS = 1 << ROOT_OUTPUTS,
-    USES_STEPS = 1 << ROOT_STEPS, USES_SOURCE = 1 << ROOT_SOURCE, USES_MODEL = 1 << ROOT_MODEL, USES_REPLICA = 1 << ROOT_REPLICA, USES_RUN = 1 << ROOT_RUN,
-    USES_STATUS = 1 << 16,  /* success() … */
-    USES_FILES = 1 << 17    /* hashFiles */
+    USES_PARAMS = 1 << ROOT_PARAMS,
+    USES_ENV = 1 << ROOT_ENV,
+    USES_MATRIX = 1 << ROOT_MATRIX,
+    USES_INPUTS = 1 << ROOT_INPUTS,
+    USES_OUTPUTS = 1 << ROOT_OUTPUTS,
+    USES_STEPS = 1 << ROOT_STEPS,
+    USES_SOURCE = 1 << ROOT_SOURCE,
+    USES_MODEL = 1 << ROOT_MODEL,
+    USES_REPLICA = 1 << ROOT_REPLICA,
+    USES_RUN = 1 << ROOT_RUN,
+    USES_STATUS = 1 << 16, /* success() … */
+    USES_FILES = 1 << 17   /* hashFiles */
 };
 
 /* How a part stands in a shell script, for quoting. */
@@ -73,14 +121,14 @@ enum quote { QUOTE_NONE, QUOTE_DOUBLE, QUOTE_SINGLE };
 struct text_part {
     const char *literal; /* NULL: an expression */
     uint32_t len;
-    enum quote quote;    /* of an expression in a script: inside which quotes it stands */
+    enum quote quote; /* of an expression in a script: inside which quotes it stands */
     const struct expr *expr;
 };
 /* A string with ${{ }} in it. Constant texts have no parts. */
 struct text {
-    const char *source;  /* as written, NUL-terminated */
+    const char *source; /* as written, NUL-terminated */
     uint32_t len;
-    uint32_t uses;       /* USES_* */
+    uint32_t uses; /* USES_* */
     uint32_t n_parts;
     struct text_part *parts;
     struct span span;
@@ -89,14 +137,15 @@ struct text {
 /* What an expression sees. `resolve` answers every name but params and matrix: 0 ok, 1 absent (a skipped or tolerated failed step: only default() absorbs it),
  * negative error. `status` answers success() failure() cancelled(). `hash_files` answers hashFiles(). NULL callbacks: names are errors. */
 struct scope {
-    struct arena *arena;          /* results live here */
+    struct arena *arena; /* results live here */
     const struct workflow *wf;
     const struct step *step;      /* NULL at top level */
     const struct value *params;   /* by param index */
     const struct matrix_row *row; /* NULL: no matrix */
     int (*resolve)(void *arg, const struct expr_name *name, struct value *ret, struct err *err);
     int (*status)(void *arg, enum expr_function which, bool *ret, struct err *err);
-    int (*hash_files)(void *arg, const struct value *patterns, uint32_t count, struct value *ret, struct err *err);
+    int (*hash_files)(void *arg, const struct value *patterns, uint32_t count, struct value *ret,
+                      struct err *err);
     void *arg;
 };
 
@@ -110,20 +159,26 @@ bool text_is_constant(const struct text *t);
 /* Renders a script for the shell (semantics 1): assignments `wf_0='…'` first (one per distinct reference; a list outside quotes becomes one variable per
  * element), a newline, then the text with each reference replaced by its variable, quoted for its place. With `posix` false (another shell) values go in as they
  * are; the loader has refused all but numbers, booleans, enums and paths there. */
-int text_eval_script(const struct text *t, const struct scope *s, bool posix, struct str *out, struct err *err);
+int text_eval_script(const struct text *t, const struct scope *s, bool posix, struct str *out,
+                     struct err *err);
 /* An argument list (semantics 1): an element that is one whole list expands. Appends to *args (arena strings). */
-int text_eval_args(const struct text *const *elements, uint32_t count, const struct scope *s, char ***ret_args, uint32_t *ret_count, struct err *err);
+int text_eval_args(const struct text *const *elements, uint32_t count, const struct scope *s,
+                   char ***ret_args, uint32_t *ret_count, struct err *err);
 
 /* --- for the loader --- */
 struct expr_env; /* what names are known where the text stands */
 /* Parses a text found at `span`; problems go to d. `script`: quotes are tracked as a POSIX shell reads them. Returns NULL on errors. Names are left unresolved (root set,
  * steps by text) until expr_resolve(), since steps may stand later in the file. */
-struct text *text_parse(const char *source, size_t len, struct span at, bool script, struct arena *a, struct diags *d);
+struct text *text_parse(const char *source, size_t len, struct span at, bool script,
+                        struct arena *a, struct diags *d);
 /* An `if`: bare or within ${{ }}. */
-struct expr *expr_parse_bare(const char *source, size_t len, struct span at, struct arena *a, struct diags *d);
+struct expr *expr_parse_bare(const char *source, size_t len, struct span at, struct arena *a,
+                             struct diags *d);
 /* Calls fn for every EXPR_NAME below (in_default: covered by default()); iterative. */
-void expr_each_name(struct expr *e, void (*fn)(struct expr *name, bool in_default, void *arg), void *arg);
-void text_each_name(struct text *t, void (*fn)(struct expr *name, bool in_default, void *arg), void *arg);
+void expr_each_name(struct expr *e, void (*fn)(struct expr *name, bool in_default, void *arg),
+                    void *arg);
+void text_each_name(struct text *t, void (*fn)(struct expr *name, bool in_default, void *arg),
+                    void *arg);
 const char *expr_function_name(enum expr_function f);
 const char *expr_root_name(enum expr_root r);
 const char *step_field_name(enum step_field f);

@@ -4,23 +4,56 @@
 #ifndef WF_WORKFLOWS_MODEL_H
 #define WF_WORKFLOWS_MODEL_H
 
+#include "workflows/expr.h"
+#include "workflows/value.h"
+
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
-#include "workflows/expr.h"
-#include "workflows/value.h"
-
 #define NONE UINT32_MAX
 
-enum step_kind { KIND_COMMAND, KIND_INGEST, KIND_TRAIN, KIND_SELECT, KIND_SERVE, KIND_AGGREGATE, KIND_WORKFLOW, KIND_APPROVE, KIND_COUNT };
-enum executor_kind { EXECUTOR_AUTO, EXECUTOR_PROCESS, EXECUTOR_CONTAINER, EXECUTOR_SLURM, EXECUTOR_KUBERNETES, EXECUTOR_COUNT };
+enum step_kind {
+    KIND_COMMAND,
+    KIND_INGEST,
+    KIND_TRAIN,
+    KIND_SELECT,
+    KIND_SERVE,
+    KIND_AGGREGATE,
+    KIND_WORKFLOW,
+    KIND_APPROVE,
+    KIND_COUNT
+};
+enum executor_kind {
+    EXECUTOR_AUTO,
+    EXECUTOR_PROCESS,
+    EXECUTOR_CONTAINER,
+    EXECUTOR_SLURM,
+    EXECUTOR_KUBERNETES,
+    EXECUTOR_COUNT
+};
 enum pull_policy { PULL_MISSING, PULL_ALWAYS, PULL_NEVER, PULL_COUNT };
 enum network_mode { NETWORK_HOST, NETWORK_NONE, NETWORK_COUNT };
 enum failure_mode { FAILURE_CONTINUE, FAILURE_STOP, FAILURE_COUNT };
 enum cache_policy { CACHE_CONTENT, CACHE_TIME, CACHE_CHANGE, CACHE_OFF, CACHE_POLICY_COUNT };
-enum measure { MEASURE_RECORDS, MEASURE_BYTES, MEASURE_FILES, MEASURE_ETAG, MEASURE_GIT, MEASURE_COMMAND, MEASURE_COUNT };
-enum method { METHOD_MEAN, METHOD_VOTE, METHOD_UNION, METHOD_CONCAT, METHOD_BEST, METHOD_COMMAND, METHOD_COUNT };
+enum measure {
+    MEASURE_RECORDS,
+    MEASURE_BYTES,
+    MEASURE_FILES,
+    MEASURE_ETAG,
+    MEASURE_GIT,
+    MEASURE_COMMAND,
+    MEASURE_COUNT
+};
+enum method {
+    METHOD_MEAN,
+    METHOD_VOTE,
+    METHOD_UNION,
+    METHOD_CONCAT,
+    METHOD_BEST,
+    METHOD_COMMAND,
+    METHOD_COUNT
+};
 enum need_mode { NEED_ALL, NEED_ANY, NEED_EACH, NEED_COUNTED, NEED_MODE_COUNT };
 enum param_type { PARAM_STRING, PARAM_INTEGER, PARAM_NUMBER, PARAM_BOOLEAN, PARAM_TYPE_COUNT };
 
@@ -43,60 +76,107 @@ struct param {
     uint32_t n_enum;
     struct value *choices;
     struct value fallback; /* the default; VALUE_NULL: none */
-    struct value value;    /* what holds in this load: the override, else the default; VALUE_NULL while missing (only `check` allows that) */
+    struct value
+        value; /* what holds in this load: the override, else the default; VALUE_NULL while missing (only `check` allows that) */
     struct span span;
 };
-struct env_item { const char *name; struct text *value; };
-struct secret { const char *name; const char *env; const char *file; struct span span; };
-struct secret_use { const char *env; uint32_t secret; }; /* handed over as this variable */
-struct label { const char *name, *value; };
+struct env_item {
+    const char *name;
+    struct text *value;
+};
+struct secret {
+    const char *name;
+    const char *env;
+    const char *file;
+    struct span span;
+};
+struct secret_use {
+    const char *env;
+    uint32_t secret;
+}; /* handed over as this variable */
+struct label {
+    const char *name, *value;
+};
 
 struct need {
-    uint32_t step;       /* index of the needed step */
+    uint32_t step; /* index of the needed step */
     enum need_mode mode;
-    uint32_t count;      /* NEED_COUNTED */
-    bool declared;       /* under `needs`; false: from a reference */
-    bool order_only;     /* a reference to .status alone, or one covered by default(): success is not required */
+    uint32_t count; /* NEED_COUNTED */
+    bool declared;  /* under `needs`; false: from a reference */
+    bool
+        order_only; /* a reference to .status alone, or one covered by default(): success is not required */
 };
 struct input {
-    const char *name;    /* NULL: a bare path or glob */
-    struct text *path;   /* relative to the workflow's folder, absolute, or an output reference with a sub-path */
+    const char *name; /* NULL: a bare path or glob */
+    struct text *
+        path; /* relative to the workflow's folder, absolute, or an output reference with a sub-path */
     bool optional;
-    bool glob;           /* holds * ? [ */
+    bool glob; /* holds * ? [ */
     struct span span;
 };
 struct output {
     const char *name;
-    struct text *path;   /* below $WF_OUT */
+    struct text *path; /* below $WF_OUT */
     bool non_empty;
-    const char *sha256;  /* NULL */
+    const char *sha256;   /* NULL */
     struct text *publish; /* path below the workflow's folder, NULL: not published */
     struct span span;
 };
-struct step_value { const char *name; bool from_stdout; };
+struct step_value {
+    const char *name;
+    bool from_stdout;
+};
 
 /* One branch of a matrix; one row without axes for a step that has none. */
 struct matrix_row {
-    const char *name;        /* the instance's name: step[axis=value,…] (semantics 8), or the step's */
+    const char *name; /* the instance's name: step[axis=value,…] (semantics 8), or the step's */
     uint32_t n;
     const char *const *axes; /* names, shared or own (include may add) */
     struct value *values;
 };
 
-struct retry { uint32_t limit; int64_t delay_ms, max_delay_ms; double backoff; bool on_any, on_timeout, on_lost, on_oom; uint32_t n_codes; struct { uint8_t from, to; } *codes; };
-struct resources { uint32_t cpu_milli; uint64_t memory; uint32_t gpu; }; /* 0: not stated */
+struct retry {
+    uint32_t limit;
+    int64_t delay_ms, max_delay_ms;
+    double backoff;
+    bool on_any, on_timeout, on_lost, on_oom;
+    uint32_t n_codes;
+    struct {
+        uint8_t from, to;
+    } * codes;
+};
+struct resources {
+    uint32_t cpu_milli;
+    uint64_t memory;
+    uint32_t gpu;
+}; /* 0: not stated */
 struct cache_options {
     enum cache_policy policy;
-    bool stated;         /* `cache:` stands on the step (or its defaults) */
-    int64_t ttl_ms;      /* 0: none */
+    bool stated;    /* `cache:` stands on the step (or its defaults) */
+    int64_t ttl_ms; /* 0: none */
     enum measure measure;
     const char *measure_command;
     double threshold;    /* fraction; for words: any change */
     const char *version; /* as written, NULL */
     bool shared, shared_stated;
 };
-struct select_options { uint32_t n_from; uint32_t *from; const char *metric; bool min; bool has_at_least, has_at_most; double at_least, at_most; uint32_t top, min_models; bool has_tolerate; uint32_t tolerate; };
-struct aggregate_options { uint32_t n_from; uint32_t *from; const char *of; enum method method; };
+struct select_options {
+    uint32_t n_from;
+    uint32_t *from;
+    const char *metric;
+    bool min;
+    bool has_at_least, has_at_most;
+    double at_least, at_most;
+    uint32_t top, min_models;
+    bool has_tolerate;
+    uint32_t tolerate;
+};
+struct aggregate_options {
+    uint32_t n_from;
+    uint32_t *from;
+    const char *of;
+    enum method method;
+};
 
 struct step {
     const char *name;
@@ -104,58 +184,78 @@ struct step {
     enum step_kind kind;
     bool finally;
     const char *description;
-    struct text *run;                   /* NULL: command, or neither */
-    uint32_t n_command; struct text **command;
-    struct text *image;                 /* NULL: none */
+    struct text *run; /* NULL: command, or neither */
+    uint32_t n_command;
+    struct text **command;
+    struct text *image; /* NULL: none */
     enum pull_policy pull;
-    enum executor_kind executor;        /* resolved: never AUTO after load */
-    uint32_t n_needs; struct need *needs; /* declared and inferred, one per needed step */
-    uint32_t n_inputs; struct input *inputs;
-    uint32_t n_outputs; struct output *outputs;
-    uint32_t n_values; struct step_value *values;
-    uint32_t n_env; struct env_item *env; /* workflow env and defaults merged in */
-    uint32_t n_pass_env; const char **pass_env;
-    uint32_t n_secrets; struct secret_use *secrets;
-    struct text *workdir;               /* NULL */
-    const char *shell;                  /* "sh", "bash", … when a name */
-    uint32_t n_shell; const char **shell_args; /* when a list */
+    enum executor_kind executor; /* resolved: never AUTO after load */
+    uint32_t n_needs;
+    struct need *needs; /* declared and inferred, one per needed step */
+    uint32_t n_inputs;
+    struct input *inputs;
+    uint32_t n_outputs;
+    struct output *outputs;
+    uint32_t n_values;
+    struct step_value *values;
+    uint32_t n_env;
+    struct env_item *env; /* workflow env and defaults merged in */
+    uint32_t n_pass_env;
+    const char **pass_env;
+    uint32_t n_secrets;
+    struct secret_use *secrets;
+    struct text *workdir; /* NULL */
+    const char *shell;    /* "sh", "bash", … when a name */
+    uint32_t n_shell;
+    const char **shell_args; /* when a list */
     enum network_mode network;
     bool is_matrix;
-    uint32_t n_rows; struct matrix_row *rows; /* expanded; >= 1 unless a matrix came out empty */
-    uint32_t max_parallel;              /* of the matrix; 0: no bound */
+    uint32_t n_rows;
+    struct matrix_row *rows; /* expanded; >= 1 unless a matrix came out empty */
+    uint32_t max_parallel;   /* of the matrix; 0: no bound */
     bool fail_fast;
-    struct expr *condition;             /* `if`, NULL */
-    bool condition_has_status;          /* it calls a status function itself */
+    struct expr *condition;    /* `if`, NULL */
+    bool condition_has_status; /* it calls a status function itself */
     struct retry retry;
-    int64_t timeout_ms, grace_ms;       /* 0: none; grace 10 s by default */
+    int64_t timeout_ms, grace_ms; /* 0: none; grace 10 s by default */
     bool continue_on_error;
     struct resources resources;
     struct cache_options cache;
-    struct text *source;                /* ingest */
-    const char *source_sha256; bool unpack;
-    struct select_options *select;      /* kind select */
+    struct text *source; /* ingest */
+    const char *source_sha256;
+    bool unpack;
+    struct select_options *select;       /* kind select */
     struct aggregate_options *aggregate; /* kind aggregate */
-    uint32_t n_labels; struct label *labels;
+    uint32_t n_labels;
+    struct label *labels;
     /* Facts the loader works out: */
-    uint32_t n_reads; struct expr_name **reads; /* every distinct ${{ steps.… }} / inputs reference in what makes the action */
-    const char *uncacheable;            /* a reason the loader found ("names run.id"), NULL */
+    uint32_t n_reads;
+    struct expr_name *
+        *reads; /* every distinct ${{ steps.… }} / inputs reference in what makes the action */
+    const char *uncacheable; /* a reason the loader found ("names run.id"), NULL */
 };
 
 struct workflow {
     const char *name, *description;
-    const char *file;    /* as the user named it */
-    const char *dir;     /* absolute real folder of the file */
-    uint32_t n_labels; struct label *labels;
-    uint32_t n_params; struct param *params;
-    uint32_t n_secrets; struct secret *secrets;
-    uint32_t n_steps; struct step *steps; /* `steps` in file order, then `finally` */
+    const char *file; /* as the user named it */
+    const char *dir;  /* absolute real folder of the file */
+    uint32_t n_labels;
+    struct label *labels;
+    uint32_t n_params;
+    struct param *params;
+    uint32_t n_secrets;
+    struct secret *secrets;
+    uint32_t n_steps;
+    struct step *steps; /* `steps` in file order, then `finally` */
     uint32_t n_finally;
     uint32_t max_parallel; /* 0: the processors */
     enum failure_mode on_failure;
     int64_t timeout_ms;
-    uint32_t n_order; uint32_t *order; /* a topological order of the steps (file order where free) */
+    uint32_t n_order;
+    uint32_t *order; /* a topological order of the steps (file order where free) */
 };
 
-uint32_t workflow_find_step(const struct workflow *wf, const char *name, size_t len); /* NONE: absent */
+uint32_t workflow_find_step(const struct workflow *wf, const char *name,
+                            size_t len); /* NONE: absent */
 
 #endif

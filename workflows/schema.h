@@ -10,24 +10,29 @@
 
 struct str;
 
-enum key_state { KEY_READY, KEY_PLANNED }; /* planned: a word of the language, refused with "not supported yet" */
+enum key_state {
+    KEY_READY,
+    KEY_PLANNED
+}; /* planned: a word of the language, refused with "not supported yet" */
 struct schema_key {
     const char *name;
-    const char *type;    /* what is expected, in words for messages: "a duration such as 30s", "a mapping of names to paths" */
-    const char *json;    /* the JSON Schema of its value, as text */
-    const char *doc;     /* one or two sentences for the reference and editors */
-    uint32_t kinds;      /* of step keys: bit per step_kind that knows it */
+    const char *
+        type; /* what is expected, in words for messages: "a duration such as 30s", "a mapping of names to paths" */
+    const char *json; /* the JSON Schema of its value, as text */
+    const char *doc;  /* one or two sentences for the reference and editors */
+    uint32_t kinds;   /* of step keys: bit per step_kind that knows it */
     enum key_state state;
 };
 struct schema_table {
-    const char *title;   /* "Top level", "Every step", "retry", … */
+    const char *title; /* "Top level", "Every step", "retry", … */
     const struct schema_key *keys;
     size_t count;
 };
-extern const struct schema_table schema_top, schema_step, schema_param, schema_retry, schema_resources, schema_cache, schema_output, schema_input, schema_secret;
+extern const struct schema_table schema_top, schema_step, schema_param, schema_retry,
+    schema_resources, schema_cache, schema_output, schema_input, schema_secret;
 
 const struct schema_key *schema_find(const struct schema_table *t, const char *name);
-void schema_json(struct str *out);      /* the whole JSON Schema (draft 2020-12), pretty */
-void schema_markdown(struct str *out);  /* the reference page */
+void schema_json(struct str *out);     /* the whole JSON Schema (draft 2020-12), pretty */
+void schema_markdown(struct str *out); /* the reference page */
 
 #endif

@@ -3,17 +3,25 @@
 #ifndef WF_WORKFLOWS_VALUE_H
 #define WF_WORKFLOWS_VALUE_H
 
+#include "base/str.h"
+
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
-
-#include "base/str.h"
 
 struct arena;
 struct jsonw;
 struct err;
 
-enum value_type { VALUE_NULL, VALUE_BOOL, VALUE_NUMBER, VALUE_STRING, VALUE_LIST, VALUE_OBJECT, VALUE_TYPE_COUNT };
+enum value_type {
+    VALUE_NULL,
+    VALUE_BOOL,
+    VALUE_NUMBER,
+    VALUE_STRING,
+    VALUE_LIST,
+    VALUE_OBJECT,
+    VALUE_TYPE_COUNT
+};
 
 struct value {
     enum value_type type;
@@ -30,20 +38,24 @@ struct value {
 
 struct value value_null(void);
 struct value value_bool(bool b);
-struct value value_text(const char *text);              /* borrowed */
+struct value value_text(const char *text); /* borrowed */
 struct value value_slice(struct slice s);
-struct value value_number(double d, struct arena *a);   /* integers without a fraction */
-struct value value_number_text(struct slice source);    /* source must be a JSON-like number; keeps it as written */
-const char *value_type_name(enum value_type t);         /* "a string", "a list" … */
+struct value value_number(double d, struct arena *a); /* integers without a fraction */
+struct value
+value_number_text(struct slice source); /* source must be a JSON-like number; keeps it as written */
+const char *value_type_name(enum value_type t); /* "a string", "a list" … */
 
 /* How a value stands in text: numbers as written, booleans true/false, null as "", lists and objects as JSON. */
 void value_interpolate(const struct value *v, struct str *out);
-void value_json(const struct value *v, struct jsonw *w);          /* numbers as their source text */
+void value_json(const struct value *v, struct jsonw *w); /* numbers as their source text */
 /* JSON text -> value in `a`. Numbers keep their source text. Depth at most 64. */
-int value_parse_json(const char *text, size_t len, struct arena *a, struct value *ret, struct err *err);
-const struct value *value_member(const struct value *object, const char *name, size_t len); /* NULL: absent */
+int value_parse_json(const char *text, size_t len, struct arena *a, struct value *ret,
+                     struct err *err);
+const struct value *value_member(const struct value *object, const char *name,
+                                 size_t len); /* NULL: absent */
 /* Semantics 3: equal compares strings that read as JSON numbers/true/false with numbers and booleans. */
-int value_compare(const struct value *a, const struct value *b, int *ret_order, bool *ret_comparable);
+int value_compare(const struct value *a, const struct value *b, int *ret_order,
+                  bool *ret_comparable);
 bool value_truthy(const struct value *v); /* only false and null are false */
 
 #endif

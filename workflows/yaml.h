@@ -5,27 +5,33 @@
 #ifndef WF_WORKFLOWS_YAML_H
 #define WF_WORKFLOWS_YAML_H
 
+#include "workflows/diag.h"
+
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
-#include "workflows/diag.h"
-
 struct arena;
 
 enum node_kind { NODE_SCALAR, NODE_LIST, NODE_MAP };
-enum scalar_type { SCALAR_NULL, SCALAR_BOOL, SCALAR_NUMBER, SCALAR_STRING }; /* plain scalars by YAML 1.2 core; quoted and block ones are strings */
+enum scalar_type {
+    SCALAR_NULL,
+    SCALAR_BOOL,
+    SCALAR_NUMBER,
+    SCALAR_STRING
+}; /* plain scalars by YAML 1.2 core; quoted and block ones are strings */
 
 struct node {
     enum node_kind kind;
     struct span span;      /* of a scalar: where its text begins */
     enum scalar_type type; /* of a scalar */
-    bool block;            /* a scalar written as | or > : its text begins on the line below span, less its indentation */
-    bool plain;            /* a scalar without quotes */
-    uint32_t indent;       /* of a block scalar: its indentation */
-    const char *text;      /* of a scalar: NUL-terminated, as written after YAML's own unescaping */
-    uint32_t len;          /* bytes of text; items of a list; pairs of a map */
-    struct node **items;   /* of a list */
+    bool
+        block; /* a scalar written as | or > : its text begins on the line below span, less its indentation */
+    bool plain;          /* a scalar without quotes */
+    uint32_t indent;     /* of a block scalar: its indentation */
+    const char *text;    /* of a scalar: NUL-terminated, as written after YAML's own unescaping */
+    uint32_t len;        /* bytes of text; items of a list; pairs of a map */
+    struct node **items; /* of a list */
     struct node_pair *pairs; /* of a map */
 };
 struct node_pair {
