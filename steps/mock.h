@@ -1,0 +1,25 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* A mock executor with a virtual clock, for tests of the scheduler: each job's behaviour is scripted by its instance's name; it shows loss, duplicates, late success and unknown submits. */
+#ifndef WF_STEPS_MOCK_H
+#define WF_STEPS_MOCK_H
+
+#include "steps/executor.h"
+
+struct mock_script {
+    const char *step; /* instance name, or "*" */
+    uint32_t attempt; /* 0: any */
+    int64_t takes_ms; /* virtual */
+    struct job_end end;
+    bool writes_outputs; /* each mounted/declared output gets "NAME attempt\n" */
+    bool ignores_term;
+    bool submit_fails,
+        submit_unknown; /* unknown: submit reports ERR_TIMEOUT, yet the job runs: `find` sees it */
+    bool ends_twice;    /* a duplicate end is delivered */
+};
+int mock_executor_open(struct loop *l, const struct mock_script *scripts, size_t count,
+                       struct executor **ret, struct err *err);
+int64_t mock_now(struct executor *x);
+uint32_t mock_started(struct executor *x, const char *step); /* how often */
+uint32_t mock_peak(struct executor *x);                      /* most at once */
+
+#endif
