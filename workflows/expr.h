@@ -79,7 +79,11 @@ enum expr_function {
     FN_COUNT
 };
 
-/* A resolved name. `member` is an index where the root has a table (params, inputs, outputs, a step's outputs/values), else UINT32_MAX with `text`. */
+/* A resolved name. `member` is an index where the root has a table (params, inputs, outputs, a step's outputs/values), else UINT32_MAX with `text`.
+ * As the parser leaves it: root, and for steps the field (an unknown root or field, or a missing one, is the parser's error); `branch` is the step as written
+ * ("train", "train[model=mlp]"), `text` the member's name (NULL: none), `step` and `member` UINT32_MAX. x['k'] with a literal is the same as x.k. The loader
+ * (check.c) finds step and member and clears `branch` where it names a whole step. Its span covers the whole name as written, and in a text of several lines
+ * columns of later lines count from `at.col`, as in a block scalar. Params not yet resolved are evaluated by text (a matrix is expanded before names are checked). */
 struct expr_name {
     enum expr_root root;
     enum step_field field; /* of ROOT_STEPS */
