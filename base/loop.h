@@ -11,7 +11,9 @@ struct loop;
 struct uv_loop_s;
 
 struct loop *loop_new(void);
-void loop_free(struct loop *l); /* closes what is left, runs the close callbacks */
+/* Closes and frees the objects below that are left (do not touch them afterwards), waits for work under way without
+ * calling its `done`, drops work not begun. Handles made by others through loop_uv() are closed before by them. */
+void loop_free(struct loop *l);
 struct uv_loop_s *loop_uv(struct loop *l);
 /* Runs until loop_stop() or nothing is left to wait for. */
 void loop_run(struct loop *l);
@@ -30,14 +32,14 @@ void timer_start(struct timer *t, int64_t after_ms, int64_t repeat_ms); /* repea
 void timer_stop(struct timer *t);
 void timer_free(struct timer *t);
 
-/* Readable/writable descriptor. The watcher is stopped before the caller closes fd (a vfork child may still hold it). */
+/* Readable/writable descriptor; NULL when fd cannot be waited for (a regular file). After an error on fd it fires once. The watcher is stopped before the caller closes fd (a vfork child may still hold it). */
 struct watch;
 enum { WATCH_READ = 1, WATCH_WRITE = 2 };
 struct watch *watch_new(struct loop *l, int fd, int events, void (*fn)(int events, void *arg),
                         void *arg);
 void watch_free(struct watch *w); /* stops; the fd is the caller's to close, after this */
 
-/* Signals as callbacks on the loop. */
+/* Signals as callbacks on the loop; they alone do not keep it running. */
 struct signal_watch;
 struct signal_watch *signal_new(struct loop *l, int signum, void (*fn)(int signum, void *arg),
                                 void *arg);
