@@ -32,6 +32,9 @@ struct diags {
     char *file;          /* as the user named it; owned */
     char *text;          /* the source, for the caret lines; owned; NULL: none */
     size_t text_len;
+    uint32_t
+        *lines; /* where each line of text begins; made at first use by place.h, in the arena */
+    size_t n_lines;
     struct diag *items;
     size_t len, cap;
     size_t errors, warnings;

@@ -16,6 +16,8 @@ struct err;
 struct workflow;
 struct step;
 
+#define EXPR_MAX_DEPTH 64
+
 /* What a name begins with. */
 enum expr_root {
     ROOT_PARAMS,
@@ -97,6 +99,8 @@ struct expr {
     enum expr_op op;
     struct span span;
     enum expr_function function;
+    bool mapped;   /* holds .* outside parentheses: what follows maps over its items */
+    uint8_t depth; /* of the tree below, at most EXPR_MAX_DEPTH */
     uint32_t n_args;
     struct expr **args;
     struct value literal;
@@ -120,19 +124,24 @@ enum {
     USES_FILES = 1 << 17   /* hashFiles */
 };
 
-/* How a part stands in a shell script, for quoting. */
-enum quote { QUOTE_NONE, QUOTE_DOUBLE, QUOTE_SINGLE };
+/* How a part stands in a shell script, for quoting. Here-documents and comments count as QUOTE_DOUBLE; QUOTE_NUMBER is shell arithmetic, where only numbers may
+ * go in (a shell would evaluate anything else). */
+enum quote { QUOTE_NONE, QUOTE_DOUBLE, QUOTE_SINGLE, QUOTE_NUMBER };
 struct text_part {
     const char *literal; /* NULL: an expression */
     uint32_t len;
     enum quote quote; /* of an expression in a script: inside which quotes it stands */
+    bool word;        /* of an expression in a script: a whole word, so that a list may expand */
+    uint32_t
+        variable; /* of an expression: number of the distinct reference (equal sources are one) */
     const struct expr *expr;
 };
 /* A string with ${{ }} in it. Constant texts have no parts. */
 struct text {
     const char *source; /* as written, NUL-terminated */
     uint32_t len;
-    uint32_t uses; /* USES_* */
+    uint32_t uses;        /* USES_* */
+    uint32_t n_variables; /* distinct references */
     uint32_t n_parts;
     struct text_part *parts;
     struct span span;
@@ -151,6 +160,9 @@ struct scope {
     int (*hash_files)(void *arg, const struct value *patterns, uint32_t count, struct value *ret,
                       struct err *err);
     void *arg;
+    bool *
+        path_dependent; /* set to true when a result depends on how a path of this machine reads (compared, measured, parsed): not to be memoized. NULL: unasked */
+    bool *used_params;  /* by param index: set to true when read. NULL: unasked */
 };
 
 /* Evaluates. 0; 1: absent (see above); negative: err says what, naming the expression. */
@@ -170,9 +182,9 @@ int text_eval_args(const struct text *const *elements, uint32_t count, const str
                    char ***ret_args, uint32_t *ret_count, struct err *err);
 
 /* --- for the loader --- */
-struct expr_env; /* what names are known where the text stands */
-/* Parses a text found at `span`; problems go to d. `script`: quotes are tracked as a POSIX shell reads them. Returns NULL on errors. Names are left unresolved (root set,
- * steps by text) until expr_resolve(), since steps may stand later in the file. */
+/* Parses a text found at `at` (a node's span; places inside are found by reading d's source text along with it, whatever the scalar's style); problems go to d.
+ * `script`: quotes are tracked as a POSIX shell reads them; false for all other texts and for scripts of other shells. Copies the source into `a`. Returns NULL on
+ * errors. Names are left unresolved (see struct expr_name), since steps may stand later in the file. */
 struct text *text_parse(const char *source, size_t len, struct span at, bool script,
                         struct arena *a, struct diags *d);
 /* An `if`: bare or within ${{ }}. */
@@ -183,6 +195,7 @@ void expr_each_name(struct expr *e, void (*fn)(struct expr *name, bool in_defaul
                     void *arg);
 void text_each_name(struct text *t, void (*fn)(struct expr *name, bool in_default, void *arg),
                     void *arg);
+uint32_t expr_uses(const struct expr *e); /* USES_* of all below */
 const char *expr_function_name(enum expr_function f);
 const char *expr_root_name(enum expr_root r);
 const char *step_field_name(enum step_field f);
