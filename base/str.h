@@ -27,7 +27,7 @@ void sb_add(struct str *s, const void *data, size_t len);
 void sb_puts(struct str *s, const char *text);
 void sb_putc(struct str *s, char c);
 void sb_printf(struct str *s, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
-void sb_vprintf(struct str *s, const char *fmt, va_list ap);
+void sb_vprintf(struct str *s, const char *fmt, va_list ap) __attribute__((format(printf, 2, 0)));
 void sb_u64(struct str *s, uint64_t v); /* decimal; faster than printf */
 void sb_i64(struct str *s, int64_t v);
 void sb_truncate(struct str *s, size_t len);
@@ -50,6 +50,8 @@ bool text_eq(const char *a, const char *b); /* NULL equals only NULL */
 bool text_starts(const char *s, const char *prefix);
 bool text_ends(const char *s, const char *suffix);
 bool utf8_valid(const char *data, size_t len, size_t *ret_bad_offset); /* ret may be NULL */
+/* The length (1 to 4) of the valid UTF-8 sequence that `data` begins with; 0: it begins with none. */
+size_t utf8_sequence(const char *data, size_t len);
 /* The number of code points in valid UTF-8 (terminal columns, roughly: combining marks count too). */
 size_t utf8_count(const char *data, size_t len);
 

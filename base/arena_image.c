@@ -1,0 +1,266 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* An arena's image as a file: one header of 4096 bytes, then the arena's bytes, both as they lie in memory. Numbers are in the
+ * machine's byte order: an image never leaves its machine, and a foreign one fails by its magic. The SHA-256 covers the
+ * header's other fields and the data. */
+#include "base/arena.h"
+#include "base/arena_impl.h"
+#include "base/digest.h"
+#include "base/err.h"
+#include "base/fs.h"
+#include "base/log.h"
+#include "base/mem.h"
+#include "base/vec.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#define IMAGE_MAGIC 0x31474d4941465721u /* "!WFAIMG1" on a little-endian machine */
+#define IMAGE_VERSION 1u
+#define COMPONENT "arena"
+/* No mapping begins below this (vm.mmap_min_addr), so that small numbers are never taken for pointers. */
+#define LOWEST_MAPPING 0x10000u
+
+struct image_header {
+    uint64_t magic;
+    uint64_t version;
+    unsigned char tag[32];
+    uint64_t base;
+    uint64_t file_size;
+    uint64_t root;
+    struct digest sha256; /* last: of all that stands before it, and of the data */
+};
+_Static_assert(sizeof(struct image_header) <= IMAGE_HEADER, "the header has one page");
+
+static void image_digest(const struct image_header *header, const char *data, size_t len,
+                         struct digest *ret)
+{
+    struct digest_ctx *c = digest_new();
+
+    digest_begin(c);
+    digest_add(c, header, offsetof(struct image_header, sha256));
+    digest_add(c, data, len);
+    digest_end(c, ret);
+    digest_free(c);
+}
+
+/* A mapped range of this process outside the image. */
+struct range {
+    uint64_t start, end;
+};
+struct ranges {
+    VEC(struct range) list; /* ascending */
+};
+
+/* Whether pointers may lead there at all. */
+static bool counts(const struct range *r, const char *perms, bool has_name)
+{
+    if (r->end > UINT64_C(1) << 63 || strncmp(perms, "---", 3) == 0) {
+        return false; /* [vsyscall]; guard pages */
+    }
+    if (r->start < IMAGE_BASE + IMAGE_SIZE && r->end > IMAGE_BASE) {
+        return false;
+    }
+#ifdef WF_SANITIZED
+    /* The sanitizers' shadows span terabytes of low addresses: any time in milliseconds would look like a pointer. */
+    if (!has_name && r->start < UINT64_C(0x200000000000)) {
+        return false;
+    }
+#else
+    (void)has_name;
+#endif
+    return true;
+}
+
+/* From /proc/self/maps, whose lines ascend: "start-end perms offset dev inode  name". */
+static int read_ranges(struct ranges *ret, struct err *err)
+{
+    CLEANUP(cleanup_file) FILE *f = fopen("/proc/self/maps", "re");
+    CLEANUP(cleanup_free) char *line = NULL;
+    size_t room = 0;
+
+    if (!f) {
+        return err_set(err, ERR_IO, errno, "cannot read /proc/self/maps");
+    }
+    while (getline(&line, &room, f) > 0) {
+        struct range r;
+        char perms[8];
+        int name_at = 0;
+        if (sscanf(line, "%" SCNx64 "-%" SCNx64 " %7s %*s %*s %*s%n", &r.start, &r.end, perms,
+                   &name_at) != 3) {
+            continue;
+        }
+        bool has_name = name_at > 0 && strpbrk(line + name_at, "/[") != NULL;
+        if (!counts(&r, perms, has_name)) {
+            continue;
+        }
+        if (ret->list.len > 0 && ret->list.items[ret->list.len - 1].end == r.start) {
+            ret->list.items[ret->list.len - 1].end = r.end;
+        } else {
+            *vec_push(&ret->list) = r;
+        }
+    }
+    return 0;
+}
+
+static bool in_ranges(const struct ranges *ranges, uint64_t word)
+{
+    size_t low = 0, high = ranges->list.len;
+
+    while (low < high) {
+        size_t mid = low + (high - low) / 2;
+        if (word >= ranges->list.items[mid].end) {
+            low = mid + 1;
+        } else {
+            high = mid;
+        }
+    }
+    return low < ranges->list.len && word >= ranges->list.items[low].start;
+}
+
+/* The offset of the first word of the image that points out of it; `len` when there is none. */
+static size_t find_stray(const char *bytes, size_t len, const struct ranges *ranges)
+{
+    const uint64_t base = IMAGE_BASE, end = IMAGE_BASE + len;
+    const uint64_t top = ranges->list.len ? ranges->list.items[ranges->list.len - 1].end : 0;
+
+    for (size_t at = IMAGE_HEADER; at + sizeof(uint64_t) <= len; at += sizeof(uint64_t)) {
+        uint64_t word;
+        memcpy(&word, bytes + at, sizeof(word));
+        if (word < LOWEST_MAPPING) {
+            continue;
+        }
+        if (word - base < IMAGE_SIZE) {
+            if (word > end) { /* one behind the last byte is a lawful end pointer */
+                return at;
+            }
+        } else if (word < top && in_ranges(ranges, word)) {
+            return at;
+        }
+    }
+    return len;
+}
+
+int arena_image_save(const struct arena *a, const void *root, const unsigned char tag[32],
+                     const char *path, struct err *err)
+{
+    struct ranges ranges = {0};
+    size_t len;
+
+    if (!a->image) {
+        return 1;
+    }
+    char *bytes = arena_image_bytes(a, &len);
+    uint64_t root_address = (uintptr_t)root;
+    if (root && (root_address < IMAGE_BASE + IMAGE_HEADER || root_address >= IMAGE_BASE + len)) {
+        log_debug(COMPONENT, "no image: the root lies outside");
+        return 1;
+    }
+    int rc = read_ranges(&ranges, err);
+    if (rc == 0) {
+        size_t stray = find_stray(bytes, len, &ranges);
+        if (stray < len) {
+            uint64_t word;
+            memcpy(&word, bytes + stray, sizeof(word));
+            log_debug(COMPONENT, "no image: the word at offset %zu points outside, to 0x%" PRIx64,
+                      stray, word);
+            rc = 1;
+        }
+    }
+    vec_done(&ranges.list);
+    if (rc != 0) {
+        return rc;
+    }
+    struct image_header header = {
+        .magic = IMAGE_MAGIC,
+        .version = IMAGE_VERSION,
+        .base = IMAGE_BASE,
+        .file_size = len,
+        .root = root_address,
+    };
+    memcpy(header.tag, tag, sizeof(header.tag));
+    image_digest(&header, bytes + IMAGE_HEADER, len - IMAGE_HEADER, &header.sha256);
+    /* The first page of the range is the header's place. */
+    memcpy(bytes, &header, sizeof(header));
+    return fs_write_file(path, bytes, len, 0644, false, err);
+}
+
+/* 0: the header fits `tag` and the file's size. */
+static int read_header(int fd, const unsigned char tag[32], struct image_header *ret)
+{
+    struct stat st;
+
+    if (fstat(fd, &st) != 0 || !S_ISREG(st.st_mode) || st.st_size < IMAGE_HEADER ||
+        (uint64_t)st.st_size > IMAGE_SIZE ||
+        pread(fd, ret, sizeof(*ret), 0) != (ssize_t)sizeof(*ret)) {
+        return 1;
+    }
+    bool fits = ret->magic == IMAGE_MAGIC && ret->version == IMAGE_VERSION &&
+                memcmp(ret->tag, tag, sizeof(ret->tag)) == 0 && ret->base == IMAGE_BASE &&
+                ret->file_size == (uint64_t)st.st_size &&
+                (ret->root == 0 || (ret->root >= IMAGE_BASE + IMAGE_HEADER &&
+                                    ret->root < IMAGE_BASE + ret->file_size));
+    return fits ? 0 : 1;
+}
+
+/* Maps the file over the beginning of the reserved range and checks it. */
+static int map_image(struct arena *a, int fd, const struct image_header *header)
+{
+    const size_t page = (size_t)sysconf(_SC_PAGESIZE);
+    const size_t len = (size_t)header->file_size;
+    char *base =
+        (char *)IMAGE_BASE; /* NOLINT(performance-no-int-to-ptr): the address is the format */
+    struct digest found;
+
+    /* Replaces nothing but our own reservation, whose rest stays for growth. */
+    if (mmap(base, len, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_FIXED, fd, 0) != base) {
+        return 1;
+    }
+    madvise(base, len, MADV_WILLNEED);
+    image_digest(header, base + IMAGE_HEADER, len - IMAGE_HEADER, &found);
+    if (!digest_eq(&found, &header->sha256)) {
+        return 1;
+    }
+    a->next = base + len;
+    a->end = base + ((len + page - 1) & ~(page - 1));
+    a->used = len - IMAGE_HEADER;
+    return 0;
+}
+
+int arena_image_load(const char *path, const unsigned char tag[32], struct arena **ret_arena,
+                     void **ret_root, struct err *err)
+{
+    CLEANUP(cleanup_close) int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+    struct image_header header;
+
+    if (fd < 0 && (errno == ENOENT || errno == ENOTDIR)) {
+        return 1;
+    }
+    if (fd < 0) {
+        return err_set(err, ERR_IO, errno, "cannot open '%s'", path);
+    }
+    if (read_header(fd, tag, &header) != 0) {
+        log_debug(COMPONENT, "%s: damaged, or made for something else", path);
+        return 1;
+    }
+    struct arena *a = arena_reserve_image();
+    if (!a) {
+        log_debug(COMPONENT, "%s: its range of addresses is taken", path);
+        return 1;
+    }
+    if (map_image(a, fd, &header) != 0) {
+        log_debug(COMPONENT, "%s: cannot be mapped, or its content is damaged", path);
+        arena_free(a);
+        return 1;
+    }
+    *ret_arena = a;
+    *ret_root = (void *)(uintptr_t)header.root; /* NOLINT(performance-no-int-to-ptr) */
+    return 0;
+}

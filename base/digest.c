@@ -1,0 +1,198 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* SHA-256. The algorithm is fetched once and kept: OpenSSL 3 looks it up again at every EVP_sha256() digest otherwise, which
+ * costs more than hashing a small document. */
+#include "base/digest.h"
+
+#include "base/err.h"
+#include "base/mem.h"
+#include "base/str.h"
+
+#include <errno.h>
+#include <openssl/evp.h>
+#include <pthread.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+struct digest_ctx {
+    EVP_MD_CTX *evp;
+    EVP_MD *sha256;
+};
+
+/* A thread's own context, freed when the thread ends. */
+static _Thread_local struct digest_ctx *thread_ctx;
+static pthread_once_t key_once = PTHREAD_ONCE_INIT;
+static pthread_key_t thread_key;
+
+static void free_thread_ctx(void *arg)
+{
+    digest_free(arg);
+}
+
+static void make_key(void)
+{
+    int rc = pthread_key_create(&thread_key, free_thread_ctx);
+
+    WF_ASSERT(rc == 0);
+}
+
+static struct digest_ctx *own_ctx(void)
+{
+    if (!thread_ctx) {
+        pthread_once(&key_once, make_key);
+        thread_ctx = digest_new();
+        pthread_setspecific(thread_key, thread_ctx);
+    }
+    return thread_ctx;
+}
+
+struct digest_ctx *digest_new(void)
+{
+    struct digest_ctx *c = xcalloc(1, sizeof(*c));
+
+    c->sha256 = EVP_MD_fetch(NULL, "SHA256", NULL);
+    c->evp = EVP_MD_CTX_new();
+    WF_ASSERT(c->sha256 != NULL && c->evp != NULL);
+    return c;
+}
+
+void digest_free(struct digest_ctx *c)
+{
+    if (!c) {
+        return;
+    }
+    EVP_MD_CTX_free(c->evp);
+    EVP_MD_free(c->sha256);
+    free(c);
+}
+
+void digest_begin(struct digest_ctx *c)
+{
+    int ok = EVP_DigestInit_ex2(c->evp, c->sha256, NULL);
+
+    WF_ASSERT(ok == 1);
+}
+
+void digest_add(struct digest_ctx *c, const void *data, size_t len)
+{
+    int ok = len == 0 || EVP_DigestUpdate(c->evp, data, len) == 1;
+
+    WF_ASSERT(ok);
+}
+
+void digest_end(struct digest_ctx *c, struct digest *ret)
+{
+    unsigned len = DIGEST_SIZE;
+    int ok = EVP_DigestFinal_ex(c->evp, ret->bytes, &len);
+
+    WF_ASSERT(ok == 1 && len == DIGEST_SIZE);
+}
+
+void digest_of(const void *data, size_t len, struct digest *ret)
+{
+    struct digest_ctx *c = own_ctx();
+
+    digest_begin(c);
+    digest_add(c, data, len);
+    digest_end(c, ret);
+}
+
+int digest_fd(int fd, struct digest *ret, uint64_t *ret_size, struct err *err)
+{
+    enum { LARGE = 256 * 1024 };
+    char small[16 *
+               1024]; /* most files fit: no allocation, one read and the one that finds the end */
+    CLEANUP(cleanup_free) char *large = NULL;
+    char *buf = small;
+    size_t room = sizeof(small);
+    struct digest_ctx *c = own_ctx();
+    uint64_t size = 0;
+    struct stat st;
+
+    if (fstat(fd, &st) == 0 && (uint64_t)st.st_size >= room) {
+        buf = large = xmalloc(LARGE);
+        room = LARGE;
+    }
+    digest_begin(c);
+    for (;;) {
+        /* pread: the descriptor may be shared with somebody who reads from it too. */
+        ssize_t n = pread(fd, buf, room, (off_t)size);
+        if (n < 0 && errno == EINTR) {
+            continue;
+        }
+        if (n < 0) {
+            return err_set(err, ERR_IO, errno, "cannot read the file to be hashed");
+        }
+        if (n == 0) {
+            break;
+        }
+        digest_add(c, buf, (size_t)n);
+        size += (uint64_t)n;
+    }
+    digest_end(c, ret);
+    if (ret_size) {
+        *ret_size = size;
+    }
+    return 0;
+}
+
+void digest_hex(const struct digest *d, char out[DIGEST_HEX + 1])
+{
+    static const char hex[] = "0123456789abcdef";
+
+    for (size_t i = 0; i < DIGEST_SIZE; i++) {
+        out[2 * i] = hex[d->bytes[i] >> 4];
+        out[2 * i + 1] = hex[d->bytes[i] & 15];
+    }
+    out[DIGEST_HEX] = '\0';
+}
+
+void digest_hex_add(struct str *s, const struct digest *d)
+{
+    char hex[DIGEST_HEX + 1];
+
+    digest_hex(d, hex);
+    sb_add(s, hex, DIGEST_HEX);
+}
+
+static int hex_value(char c)
+{
+    if (c >= '0' && c <= '9') {
+        return c - '0';
+    }
+    if (c >= 'a' && c <= 'f') {
+        return c - 'a' + 10;
+    }
+    return c >= 'A' && c <= 'F' ? c - 'A' + 10 : -1;
+}
+
+bool digest_parse(const char *hex, size_t len, struct digest *ret)
+{
+    struct digest d;
+
+    if (len != DIGEST_HEX) {
+        return false;
+    }
+    for (size_t i = 0; i < DIGEST_SIZE; i++) {
+        int high = hex_value(hex[2 * i]), low = hex_value(hex[2 * i + 1]);
+        if (high < 0 || low < 0) {
+            return false;
+        }
+        d.bytes[i] = (unsigned char)(high * 16 + low);
+    }
+    *ret = d;
+    return true;
+}
+
+bool digest_eq(const struct digest *a, const struct digest *b)
+{
+    return memcmp(a->bytes, b->bytes, DIGEST_SIZE) == 0;
+}
+
+bool digest_is_zero(const struct digest *d)
+{
+    static const struct digest zero;
+
+    return digest_eq(d, &zero);
+}

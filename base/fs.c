@@ -1,0 +1,340 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Single files: reading, writing, copying, locking. */
+#include "base/fs.h"
+
+#include "base/err.h"
+#include "base/fs_impl.h"
+#include "base/mem.h"
+#include "base/str.h"
+#include "base/units.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/fs.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/ioctl.h>
+#include <sys/random.h>
+#include <unistd.h>
+
+static enum err_code code_of(int sys)
+{
+    switch (sys) {
+    case ENOENT:
+    case ENOTDIR:
+        return ERR_NOT_FOUND;
+    case EEXIST:
+    case ENOTEMPTY:
+        return ERR_EXISTS;
+    case EACCES:
+    case EPERM:
+    case EROFS:
+        return ERR_DENIED;
+    case EBUSY:
+    case ETXTBSY:
+        return ERR_BUSY;
+    default:
+        return ERR_IO;
+    }
+}
+
+/* What a user can do about it, in place of the system's word. NULL: the system's word says enough. */
+static const char *advice(int sys)
+{
+    switch (sys) {
+    case ENOSPC:
+        return "the disk is full; free some space and try again";
+    case EDQUOT:
+        return "the disk is full for you (your quota is used up); free some space and try again";
+    case EACCES:
+        return "permission denied; check the permissions of it and of the folders above it";
+    case EROFS:
+        return "the file system is mounted read-only";
+    case ENOENT:
+        return "it does not exist";
+    case EMFILE:
+    case ENFILE:
+        return "too many files are open; raise the limit (ulimit -n)";
+    default:
+        return NULL;
+    }
+}
+
+int fs_fail(struct err *err, int sys, const char *action, const char *path)
+{
+    const char *text = advice(sys);
+    int rc = text ? err_set(err, code_of(sys), 0, "cannot %s '%s': %s", action, path, text)
+                  : err_set(err, code_of(sys), sys, "cannot %s '%s'", action, path);
+
+    if (err) {
+        err->sys = sys;
+    }
+    return rc;
+}
+
+static int not_regular(struct err *err, const char *path, mode_t mode)
+{
+    return err_set(err, ERR_INVALID, 0, "'%s' is %s, not a regular file", path,
+                   S_ISDIR(mode) ? "a folder" : "a device, pipe or socket");
+}
+
+/* Opens a regular file without ever blocking on a pipe's other end. */
+static int open_regular(const char *path, struct stat *ret_st, int *ret_fd, struct err *err)
+{
+    CLEANUP(cleanup_close) int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+
+    if (fd < 0 || fstat(fd, ret_st) != 0) {
+        return fs_fail(err, errno, "read", path);
+    }
+    if (!S_ISREG(ret_st->st_mode)) {
+        return not_regular(err, path, ret_st->st_mode);
+    }
+    *ret_fd = take_fd(&fd);
+    return 0;
+}
+
+static int larger_than(struct err *err, const char *path, size_t max)
+{
+    CLEANUP(sb_done) struct str size = {0};
+
+    add_size(&size, max);
+    return err_set(err, ERR_INVALID, 0, "'%s' is larger than %s", path, sb_text(&size));
+}
+
+int fs_read_file(const char *path, size_t max, struct str *ret, struct err *err)
+{
+    CLEANUP(cleanup_close) int fd = -1;
+    CLEANUP(sb_done) struct str text = {0};
+    struct stat st;
+
+    int rc = open_regular(path, &st, &fd, err);
+    if (rc != 0) {
+        return rc;
+    }
+    if ((uint64_t)st.st_size > max) {
+        return larger_than(err, path, max);
+    }
+    /* The size is a hint only: files in /proc have none, and others grow. */
+    sb_reserve(&text, (size_t)st.st_size + 1);
+    for (;;) {
+        sb_reserve(&text, 1);
+        ssize_t n = read(fd, text.data + text.len, text.cap - 1 - text.len);
+        if (n < 0 && errno == EINTR) {
+            continue;
+        }
+        if (n < 0) {
+            return fs_fail(err, errno, "read", path);
+        }
+        text.len += (size_t)n;
+        text.data[text.len] = '\0';
+        if (text.len > max) {
+            return larger_than(err, path, max);
+        }
+        if (n == 0) {
+            break;
+        }
+    }
+    sb_done(ret);
+    *ret = text;
+    text = (struct str){0};
+    return 0;
+}
+
+/* 0, or -1 with errno. */
+static int write_all(int fd, const char *data, size_t len)
+{
+    while (len > 0) {
+        ssize_t n = write(fd, data, len);
+        if (n < 0 && errno == EINTR) {
+            continue;
+        }
+        if (n < 0) {
+            return -1;
+        }
+        data += n;
+        len -= (size_t)n;
+    }
+    return 0;
+}
+
+int fs_write_all(int fd, const void *data, size_t len, struct err *err)
+{
+    if (write_all(fd, data, len) == 0) {
+        return 0;
+    }
+    int sys = errno;
+    const char *text = advice(sys);
+    int rc = text ? err_set(err, code_of(sys), 0, "cannot write: %s", text)
+                  : err_set(err, code_of(sys), sys, "cannot write");
+    if (err) {
+        err->sys = sys;
+    }
+    return rc;
+}
+
+/* A new file with a name that nobody else takes, in the folder of `path`. -1 with errno. */
+static int open_temporary(const char *path, mode_t mode, char **ret_name)
+{
+    CLEANUP(cleanup_free) char *dir = fs_dirname(path);
+
+    for (int tries = 0; tries < 100; tries++) {
+        unsigned long long salt;
+        if (getrandom(&salt, sizeof(salt), 0) != (ssize_t)sizeof(salt)) {
+            continue;
+        }
+        CLEANUP(cleanup_free) char *name = xasprintf("%s/.wf-tmp-%016llx", dir, salt);
+        int fd = open(name, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, mode);
+        if (fd >= 0) {
+            *ret_name = take_ptr(name);
+            return fd;
+        }
+        if (errno != EEXIST) {
+            return -1;
+        }
+    }
+    errno = EEXIST;
+    return -1;
+}
+
+int fs_write_file(const char *path, const void *data, size_t len, mode_t mode, bool sync,
+                  struct err *err)
+{
+    CLEANUP(cleanup_free) char *name = NULL;
+    int fd = open_temporary(path, mode, &name);
+
+    if (fd < 0) {
+        return fs_fail(err, errno, "write", path);
+    }
+    int rc = write_all(fd, data, len);
+    if (rc == 0 && sync) {
+        rc = fdatasync(fd);
+    }
+    int sys = errno;
+    /* Some file systems tell of a full disk only now. */
+    if (close(fd) != 0 && rc == 0 && errno != EINTR) {
+        rc = -1;
+        sys = errno;
+    }
+    if (rc == 0 && rename(name, path) != 0) {
+        rc = -1;
+        sys = errno;
+    }
+    if (rc != 0) {
+        unlink(name);
+        return fs_fail(err, sys, "write", path);
+    }
+    return 0;
+}
+
+/* By read and write, from where both descriptors stand to the end. 0, or -1 with errno. */
+static int copy_by_hand(int from, int to)
+{
+    enum { SIZE = 256 * 1024 };
+    CLEANUP(cleanup_free) char *buf = xmalloc(SIZE);
+
+    for (;;) {
+        ssize_t n = read(from, buf, SIZE);
+        if (n < 0 && errno == EINTR) {
+            continue;
+        }
+        if (n <= 0) {
+            return (int)n;
+        }
+        if (write_all(to, buf, (size_t)n) != 0) {
+            return -1;
+        }
+    }
+}
+
+static bool is_full(int sys)
+{
+    return sys == ENOSPC || sys == EDQUOT;
+}
+
+/* 0, or -1 with errno. */
+static int copy_content(int from, int to, const struct stat *st, enum fs_copied *ret_how)
+{
+    *ret_how = FS_REFLINKED;
+    if (st->st_size > 0 && ioctl(to, FICLONE, from) == 0) {
+        return 0;
+    }
+    if (st->st_size > 0 && is_full(errno)) {
+        return -1;
+    }
+    *ret_how = FS_COPIED;
+    for (off_t left = st->st_size; left > 0;) {
+        size_t chunk = left < (off_t)1 << 30 ? (size_t)left : (size_t)1 << 30;
+        ssize_t n = copy_file_range(from, NULL, to, NULL, chunk, 0);
+        if (n < 0 && errno == EINTR) {
+            continue;
+        }
+        if (n < 0 && (is_full(errno) || errno == EIO)) {
+            return -1;
+        }
+        /* Not supported between these two, or a file system that pretends there is nothing: the rest by hand. */
+        if (n <= 0) {
+            break;
+        }
+        left -= n;
+    }
+    return copy_by_hand(from, to);
+}
+
+int fs_copy_file(const char *from, const char *to, mode_t mode, enum fs_copied *ret_how,
+                 struct err *err)
+{
+    CLEANUP(cleanup_close) int in = -1;
+    enum fs_copied how;
+    struct stat st;
+
+    int rc = open_regular(from, &st, &in, err);
+    if (rc != 0) {
+        return rc;
+    }
+    int out = open(to, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600);
+    if (out < 0) {
+        return fs_fail(err, errno, "create", to);
+    }
+    rc = copy_content(in, out, &st, &how);
+    if (rc == 0) {
+        rc = fchmod(out, mode);
+    }
+    int sys = errno;
+    if (close(out) != 0 && rc == 0 && errno != EINTR) {
+        rc = -1;
+        sys = errno;
+    }
+    if (rc != 0) {
+        unlink(to);
+        CLEANUP(cleanup_free) char *action = xasprintf("copy '%s' to", from);
+        return fs_fail(err, sys, action, to);
+    }
+    if (ret_how) {
+        *ret_how = how;
+    }
+    return 0;
+}
+
+int fs_lock(const char *path, bool exclusive, bool wait, int *ret_fd, struct err *err)
+{
+    CLEANUP(cleanup_close) int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0644);
+
+    if (fd < 0 && !exclusive && (errno == EACCES || errno == EROFS)) {
+        fd = open(path, O_RDONLY | O_CLOEXEC);
+    }
+    if (fd < 0) {
+        return fs_fail(err, errno, "open the lock file", path);
+    }
+    while (flock(fd, (exclusive ? LOCK_EX : LOCK_SH) | (wait ? 0 : LOCK_NB)) != 0) {
+        if (errno == EWOULDBLOCK) {
+            return err_set(err, ERR_BUSY, 0, "'%s' is locked by another process", path);
+        }
+        if (errno != EINTR) {
+            return fs_fail(err, errno, "lock", path);
+        }
+    }
+    *ret_fd = take_fd(&fd);
+    return 0;
+}
