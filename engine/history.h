@@ -1,0 +1,63 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Past runs (and live ones of other processes), read from the journal. */
+#ifndef WF_ENGINE_HISTORY_H
+#define WF_ENGINE_HISTORY_H
+
+#include "base/digest.h"
+#include "cache/result.h"
+#include "engine/state.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+struct arena;
+struct err;
+struct jsonw;
+struct store;
+
+struct run_row {
+    const char *id, *workflow, *file,
+        *status /* "running" only while its owner lives, else "interrupted" */, *trigger, *params,
+        *git, *wf_version;
+    int64_t started_ms, ended_ms, saved_ms;
+    uint32_t counts[INSTANCE_STATE_COUNT];
+};
+/* Newest first; workflow NULL: all. fn: false stops. Strings are borrowed for the call. */
+int history_list(struct store *s, const char *workflow, uint32_t limit,
+                 bool (*fn)(const struct run_row *r, void *arg), void *arg, struct err *err);
+/* "latest", an id or a unique prefix -> id. ERR_NOT_FOUND, ERR_USAGE (ambiguous). */
+int history_resolve(struct store *s, const char *word, char ret_id[32], struct err *err);
+
+struct past_step {
+    const char *name, *step, *kind, *executor;
+    struct instance_status status;
+    const char *started, *ended; /* payloads (JSON) of its last STARTED and its end; NULL */
+    const struct result
+        *result; /* of its entry, when that is still there; else from the event; NULL */
+    int64_t duration_ms;
+    const char *log_file; /* absolute; NULL: see result->log, or there is none */
+};
+struct past_run {
+    struct run_row row;
+    uint32_t n;
+    struct past_step *steps;
+    const char *const *warnings;
+    size_t n_warnings;
+    uint32_t first_failure;
+};
+/* The whole run by replay. Everything lives in `a`. */
+int history_load(struct store *s, const char *id, struct arena *a, struct past_run *ret,
+                 struct err *err);
+/* As `wf show --json` and `--summary` print it (cli.md). Streams: 100,000 steps cost well under a second. */
+void history_json(const struct past_run *r, struct jsonw *w);
+/* The entry an instance used or made in the newest runs of its workflow (explain); 0: none. `wf plan` and misses use it. */
+int64_t history_last_entry(struct store *s, const char *workflow, const char *instance,
+                           struct err *err);
+/* How long an instance took when it last ran, ms; 0: unknown. */
+int64_t history_expected(struct store *s, const char *workflow, const char *instance);
+/* Runs that never ended and whose owner is dead, newest first. */
+int history_unfinished(struct store *s, const char *workflow, char ret_id[32],
+                       struct err *err); /* 0 found, 1 none */
+
+#endif

@@ -1,0 +1,64 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* One run of a plan: asks the cache, starts attempts, journals what happens, ends. */
+#ifndef WF_ENGINE_RUN_H
+#define WF_ENGINE_RUN_H
+
+#include "engine/plan.h"
+#include "engine/state.h"
+#include "steps/attempt.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+struct container_options;
+struct err;
+struct loop;
+struct run;
+struct store;
+
+enum run_cache_mode { RUN_CACHE_USE, RUN_CACHE_OFF /* --no-cache: neither asks nor stores */ };
+struct run_options {
+    const struct plan *plan;
+    const char *text;
+    size_t text_len; /* the file's bytes, recorded with the run */
+    struct store *store;
+    struct loop *loop;
+    uint32_t max_parallel; /* 0: the workflow's, else the processors */
+    enum run_cache_mode cache;
+    bool refresh_all;
+    const char *const *refresh;
+    size_t n_refresh;                /* words: step or instance names */
+    const char *only, *from, *until; /* partial runs (semantics 35); at most one is set */
+    const char *trigger;             /* "manual" */
+    const struct container_options *containers;
+    struct executor *mock; /* tests: every executor kind runs on it */
+    /* Subscribers are told after apply(); the event is borrowed. Hits come one by one unless want_hits is false (then only counts move). */
+    void (*on_event)(struct run *r, const struct event *e, void *arg);
+    bool want_hits;
+    void (*on_done)(struct run *r,
+                    void *arg); /* everything is journalled; the loop may be stopped */
+    void *arg;
+};
+/* Checks what can be checked before anything runs (inputs exist, secrets present, programs of the machine), takes ownership by lock, records the run. Negative: err, nothing was recorded. */
+int run_open(const struct run_options *o, struct run **ret, struct err *err);
+void run_start(struct run *r);
+/* First call: what runs may finish, nothing new starts. Second (or hard): what runs is ended (TERM, grace, KILL). */
+void run_interrupt(struct run *r, const char *because, bool hard);
+void run_close(struct run *r);
+
+const char *run_id(const struct run *r);
+const struct plan *run_plan(const struct run *r);
+const struct run_state *run_state_of(const struct run *r);
+int64_t run_saved_ms(const struct run *r); /* sum of the durations that hits spared */
+bool run_succeeded(const struct run *r);
+uint32_t run_first_failure(const struct run *r); /* instance, UINT32_MAX: none */
+/* The running attempts, for the display: calls fn with instance, since when (us), the log's fd or -1, and how long it took last time (ms, 0: unknown). */
+void run_each_running(struct run *r,
+                      void (*fn)(uint32_t instance, int64_t since_us, int log_fd,
+                                 int64_t expected_ms, void *arg),
+                      void *arg);
+/* The result of an instance that succeeded or was reused, decoded; NULL otherwise. */
+const struct result *run_result(struct run *r, uint32_t instance);
+
+#endif
