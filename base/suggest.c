@@ -3,7 +3,9 @@
 #include "base/suggest.h"
 
 #include <limits.h>
+#include <stdbool.h>
 #include <string.h>
+#include <strings.h>
 
 #define MAX_WORD 64 /* nobody mistypes longer names; also keeps the table on the stack */
 #define EDIT 2
@@ -64,7 +66,8 @@ const char *suggest_nearest(const char *word, const char *const *words, size_t c
             continue;
         }
         int cost = distance(word, len, words[i], other);
-        if (cost < best_cost && (size_t)cost * 3 <= longer * EDIT) {
+        bool near = (size_t)cost * 3 <= longer * EDIT || strcasecmp(word, words[i]) == 0;
+        if (cost < best_cost && near) {
             best_cost = cost;
             best = words[i];
         }

@@ -5,7 +5,8 @@
 
 #include <stddef.h>
 
-/* Borrowed from `words`, or NULL when nothing is near (more than a third of the letters differ; case counts half). */
+/* Borrowed from `words`, or NULL when nothing is near (more than a third of the letters differ; case counts half, and
+ * a word that differs by case alone is always near). Words longer than 64 bytes are never suggested. */
 const char *suggest_nearest(const char *word, const char *const *words, size_t count);
 
 #endif
