@@ -30,7 +30,7 @@ struct loop {
     bool closing;
 };
 
-/* Pool threads: one for each processor, at least two. libuv reads it at its first use of the pool. */
+/* Pool threads: one for each processor, at least two. libuv reads the variable at first use. */
 static unsigned pool_size(void)
 {
     long processors = sysconf(_SC_NPROCESSORS_ONLN);
@@ -72,8 +72,7 @@ void loop_stop(struct loop *l)
 
 struct loop_idle {
     uv_prepare_t prepare; /* runs just before the loop would block */
-    uv_idle_t
-        no_block; /* active while posted: a post from the call itself is served without blocking first */
+    uv_idle_t no_block;   /* active while posted, for a post out of the call itself */
     void (*fn)(void *arg);
     void *arg;
     int open;
