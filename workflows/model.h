@@ -257,5 +257,7 @@ struct workflow {
 
 uint32_t workflow_find_step(const struct workflow *wf, const char *name,
                             size_t len); /* NONE: absent */
+/* Whether the step's shell is sh, dash, bash, ksh or zsh (by the name of its program): how text_eval_script() quotes. */
+bool step_shell_is_posix(const struct step *step);
 
 #endif

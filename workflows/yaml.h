@@ -28,6 +28,7 @@ struct node {
     bool
         block; /* a scalar written as | or > : its text begins on the line below span, less its indentation */
     bool plain;          /* a scalar without quotes */
+    bool folded;         /* a block scalar written as >: its line breaks became blanks */
     uint32_t indent;     /* of a block scalar: its indentation */
     const char *text;    /* of a scalar: NUL-terminated, as written after YAML's own unescaping */
     uint32_t len;        /* bytes of text; items of a list; pairs of a map */
@@ -38,11 +39,15 @@ struct node_pair {
     const char *key;
     uint32_t key_len;
     struct span key_span;
+    bool merge; /* `<<`; none is left in a finished map */
     struct node *value;
 };
 
 /* NULL when there are errors (all of them in d). Nodes live in `a`. */
 struct node *yaml_parse(const char *text, size_t len, struct arena *a, struct diags *d);
+/* The same, but what could be read in spite of errors (duplicate keys, tags, bad aliases) is returned: the caller goes on looking for more to say,
+ * and looks at d->errors. NULL: nothing can be read. */
+struct node *yaml_parse_partial(const char *text, size_t len, struct arena *a, struct diags *d);
 struct node *node_get(const struct node *map, const char *key); /* NULL: absent */
 
 #endif

@@ -1,0 +1,288 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The key tables. Keys that stand in most steps come first: a key is found by walking its table. */
+#include "workflows/schema.h"
+
+#include "base/mem.h"
+#include "workflows/model.h"
+
+#include <string.h>
+
+#define BIT(kind) (1u << (kind))
+#define ALL (BIT(KIND_COUNT) - 1)
+/* Kinds with a process of the user's. */
+#define PROCESS                                                                                    \
+    (BIT(KIND_COMMAND) | BIT(KIND_INGEST) | BIT(KIND_TRAIN) | BIT(KIND_SERVE) | BIT(KIND_AGGREGATE))
+/* Kinds that end with files. */
+#define BATCH (BIT(KIND_COMMAND) | BIT(KIND_INGEST) | BIT(KIND_TRAIN) | BIT(KIND_AGGREGATE))
+#define KEY(k, what, type_json, words)                                                             \
+    {                                                                                              \
+        .name = (k), .type = (what), .json = (type_json), .doc = (words), .kinds = ALL             \
+    }
+#define STEP(k, who, what, type_json, words)                                                       \
+    {                                                                                              \
+        .name = (k), .type = (what), .json = (type_json), .doc = (words), .kinds = (who)           \
+    }
+#define LATER(k, who, words)                                                                       \
+    {                                                                                              \
+        .name = (k), .type = "", .json = "true", .doc = (words), .kinds = (who),                   \
+        .state = KEY_PLANNED                                                                       \
+    }
+#define REF(name) "{\"$ref\": \"#/$defs/" name "\"}"
+#define TABLE(heading, list)                                                                       \
+    {                                                                                              \
+        .title = (heading), .keys = (list), .count = ARRAY_LEN(list)                               \
+    }
+
+static const struct schema_key top_keys[] = {
+    KEY("steps", "a mapping of step names to steps", REF("steps"),
+        "The DAG: a step's name is its identity, [A-Za-z_][A-Za-z0-9_-]*. The order in the file "
+        "means nothing."),
+    KEY("name", "a name", REF("string"),
+        "The workflow's name: its history goes by it. Default: the file's name without its "
+        "ending."),
+    KEY("description", "a text", REF("string"), "One or two sentences, shown by listings."),
+    KEY("labels", "a mapping of names to texts", REF("texts"), "Free words shown by listings."),
+    KEY("params", "a mapping of names to defaults", REF("params"),
+        "What may be set with -p name=value or --params-file: a default value, or a mapping with "
+        "its type and range. Read as ${{ params.name }}."),
+    KEY("env", "a mapping of names to values", REF("env"), "Environment of every step."),
+    KEY("secrets", "a mapping of names to {env: VAR} or {file: path}", REF("secrets"),
+        "Where secret values come from. Handed to the steps that list them; shown as *** "
+        "everywhere; never in a cache key, never stored."),
+    KEY("defaults", "a mapping of step keys to values", REF("defaults"),
+        "Step keys for every step; defaults.<kind> for the steps of one kind. A step's own value "
+        "wins; env, labels and secrets merge by name; null removes."),
+    KEY("max_parallel", "a number of steps", REF("count"),
+        "Steps at once in a run. Default: the processors."),
+    KEY("finally", "a mapping of step names to steps", REF("steps"),
+        "Steps that run when all others ended, whatever the outcome."),
+    KEY("on_failure", "continue or stop", "{\"enum\": [\"continue\", \"stop\"]}",
+        "continue (default): all that does not depend on the failed step goes on. stop: what runs "
+        "is cancelled."),
+    KEY("timeout", "a duration such as 30s, 5m or 1h30m", REF("duration"),
+        "Bound of the whole run."),
+    LATER("overlap", ALL, "What a second run of this workflow does while one runs."),
+    LATER("pools", ALL, "Named slots shared by all runs of the store."),
+    LATER("outputs", ALL, "What a step of kind workflow exports from this file."),
+    LATER("values", ALL, "Values that a step of kind workflow exports from this file."),
+    LATER("triggers", ALL, "What makes the daemon start a run."),
+    LATER("notify", ALL, "Webhooks called on success, failure and promotion."),
+};
+
+static const struct schema_key step_keys[] = {
+    STEP("run", PROCESS, "a script", REF("string"),
+         "A script for the shell (sh -eu). ${{ }} in it is data: each value arrives as one word, "
+         "whatever it holds."),
+    STEP("command", PROCESS, "a list of arguments", REF("strings"),
+         "An argument list, run as it is without a shell."),
+    STEP("inputs", PROCESS | BIT(KIND_WORKFLOW), "a list of paths or a mapping of names to paths",
+         REF("inputs"),
+         "Files, folders and globs below the workflow's folder, or name: path. What is named here "
+         "is part of the cache key, and visible in containers. Read as ${{ inputs.name }}."),
+    STEP("outputs", BATCH, "a mapping of names to paths", REF("outputs"),
+         "name: path below $WF_OUT, a file or a folder. All must exist when the step succeeds. "
+         "Read as ${{ outputs.name }}, elsewhere as ${{ steps.this.outputs.name }}."),
+    STEP("needs", ALL, "a step name, a list of step names, or a mapping of step names to all",
+         REF("needs"),
+         "Steps that must have succeeded first. A ${{ steps.x }} reference adds the edge by "
+         "itself; needs alone is order."),
+    STEP("kind", ALL, "a kind of step",
+         "{\"enum\": [\"command\", \"ingest\", \"train\", \"select\", \"aggregate\"]}",
+         "What the step is: command (default), ingest, train, select, aggregate."),
+    STEP("env", PROCESS, "a mapping of names to values", REF("env"),
+         "Environment of the step, part of the cache key."),
+    STEP("image", PROCESS, "an image name", REF("text_or_null"),
+         "OCI image the step runs in. Its content, not its tag, is part of the cache key. null "
+         "removes a default."),
+    STEP("matrix", BATCH | BIT(KIND_WORKFLOW) | BIT(KIND_APPROVE), "a mapping of axes to lists",
+         REF("matrix"),
+         "Fan-out: one branch per combination of the axes, minus exclude, plus include. Read as "
+         "${{ matrix.axis }}."),
+    STEP("cache", BATCH | BIT(KIND_SELECT), "false or a mapping", REF("cache"),
+         "false, or how long a result is good for. Default: as long as nothing that the step reads "
+         "has changed."),
+    STEP("if", ALL, "an expression", REF("condition"),
+         "false: the step is skipped, and so are those that need it, unless their own if says "
+         "otherwise."),
+    STEP("retry", PROCESS, "a mapping such as {limit: 2, delay: 5s}", REF("retry"),
+         "When and how often a failed attempt is repeated."),
+    STEP("timeout", PROCESS | BIT(KIND_APPROVE), "a duration such as 30s, 5m or 1h30m",
+         REF("duration"),
+         "Bound of one attempt: TERM, then KILL after grace, to the whole process tree."),
+    STEP("grace", PROCESS, "a duration such as 30s, 5m or 1h30m", REF("duration"),
+         "Time between TERM and KILL. Default: 10s."),
+    STEP("publish", BATCH, "a mapping of output names to paths", REF("texts"),
+         "output name: path below the workflow's folder; replaced there when the step succeeded or "
+         "was restored."),
+    STEP("values", BATCH | BIT(KIND_WORKFLOW) | BIT(KIND_APPROVE),
+         "a list of names or a mapping of names to stdout", REF("values"),
+         "Names that the step writes as name=value lines to $WF_VALUES; name: stdout takes the "
+         "standard output. Read as ${{ steps.this.values.name }}."),
+    STEP("description", ALL, "a text", REF("string"), "One or two sentences, shown by listings."),
+    STEP("labels", ALL, "a mapping of names to texts", REF("texts"),
+         "Free words shown by listings."),
+    STEP("executor", PROCESS, "process or container", REF("executor"),
+         "Where the step runs. Default: container where there is an image, else process."),
+    STEP("pull", PROCESS, "missing, always or never",
+         "{\"enum\": [\"missing\", \"always\", \"never\"]}",
+         "When the image is pulled. Default: missing."),
+    STEP("pass_env", PROCESS, "a list of variable names", REF("names"),
+         "Host variables let through that are not part of the cache key."),
+    STEP("secrets", PROCESS, "a list of secrets or a mapping of variables to secrets",
+         REF("secret_uses"), "Secrets handed over as environment variables."),
+    STEP("workdir", PROCESS, "a path", REF("string"),
+         "Folder the step starts in. Default: the workflow's folder."),
+    STEP("shell", PROCESS, "a shell's name or a list of arguments", REF("shell"),
+         "What runs the script: sh (default), bash, or an argument list that gets the script's "
+         "path appended."),
+    STEP("network", PROCESS, "host or none", "{\"enum\": [\"host\", \"none\"]}",
+         "Network of a container. Default: host."),
+    STEP("max_parallel", BATCH, "a number of branches", REF("count"),
+         "Branches of the matrix at once."),
+    STEP("fail_fast", BATCH, "true or false", REF("boolean"),
+         "true: when one branch fails, the others are cancelled. Default: false."),
+    STEP("continue_on_error", ALL, "true or false", REF("boolean"),
+         "true: a failure is shown, and the run goes on."),
+    STEP("resources", PROCESS, "a mapping such as {cpu: 500m, memory: 2GiB}", REF("resources"),
+         "What the step takes: enforced in containers, admitted against the machine's size."),
+    STEP("source", BIT(KIND_INGEST), "a path or a URL", REF("string"),
+         "Where the data comes from: a path, http:// or https://. Read as ${{ source.path }}."),
+    STEP("sha256", BIT(KIND_INGEST), "64 hexadecimal digits", REF("sha256"),
+         "What the fetched source must be."),
+    STEP("unpack", BIT(KIND_INGEST), "true or false", REF("boolean"),
+         "true: the fetched archive (tar, zip) is unpacked."),
+    STEP("from", BIT(KIND_SELECT) | BIT(KIND_SERVE) | BIT(KIND_AGGREGATE),
+         "a step name or a list of step names", REF("name_or_names"),
+         "The steps whose branches are chosen from, or combined."),
+    STEP("metric", BIT(KIND_SELECT), "the name of a metric", REF("string"),
+         "A key, or a.b.c, of each candidate's metrics output."),
+    STEP("mode", BIT(KIND_SELECT), "max or min", "{\"enum\": [\"max\", \"min\"]}",
+         "Which is better. Default: max."),
+    STEP("at_least", BIT(KIND_SELECT), "a number", REF("number"), "Candidates below are left out."),
+    STEP("at_most", BIT(KIND_SELECT), "a number", REF("number"), "Candidates above are left out."),
+    STEP("top", BIT(KIND_SELECT), "a number of models", REF("count"),
+         "How many are kept. Default: 1."),
+    STEP("min_models", BIT(KIND_SELECT), "a number of models", REF("count"),
+         "With fewer the step fails. Default: 1."),
+    STEP("tolerate", BIT(KIND_SELECT), "a number of candidates", REF("whole"),
+         "How many candidates may fail. Default: all."),
+    STEP("of", BIT(KIND_AGGREGATE), "the name of an output", REF("string"),
+         "The output that is combined. May be left out where there is one."),
+    STEP("method", BIT(KIND_AGGREGATE), "mean, vote, union, concat or best",
+         "{\"enum\": [\"mean\", \"vote\", \"union\", \"concat\", \"best\"]}",
+         "mean by element, vote by most frequent, union or concat of lists, best: the best-ranked "
+         "file. Or run: for your own."),
+    LATER("pool", ALL, "A pool whose slots the step takes."),
+    LATER("slots", ALL, "How many slots of the pool."),
+    LATER("checkpoint", PROCESS, "A folder kept between the attempts of a step."),
+    LATER("promote", BIT(KIND_SELECT), "early: decide again as each candidate finishes."),
+    LATER("wait", BIT(KIND_SELECT), "How long the first promotion waits."),
+    LATER("min_delta", BIT(KIND_SELECT), "A served model gives way only to one better by so much."),
+    LATER("on_promotion", ALL, "When a step that follows a service starts."),
+    LATER("replicas", BIT(KIND_SERVE), "Model servers per promoted model."),
+    LATER("ready", BIT(KIND_SERVE), "What tells that a replica is ready."),
+    LATER("balance", BIT(KIND_SERVE), "How requests are spread."),
+    LATER("limits", BIT(KIND_SERVE) | BIT(KIND_AGGREGATE), "Bounds of the traffic."),
+    LATER("canary", BIT(KIND_SERVE), "A share of the traffic for a new promotion first."),
+    LATER("shard_by", BIT(KIND_SERVE), "Equal keys go to equal replicas."),
+    LATER("scale", BIT(KIND_SERVE), "The number of replicas follows the load."),
+    LATER("lifetime", BIT(KIND_SERVE), "Whether a service outlives its run."),
+    LATER("address", BIT(KIND_SERVE), "A port in place of a socket."),
+    LATER("replace", BIT(KIND_SERVE), "Whether the new promotion starts beside the old one."),
+    LATER("listen", BIT(KIND_AGGREGATE), "Where an online aggregate answers."),
+    LATER("quorum", BIT(KIND_AGGREGATE), "How many models must answer."),
+    LATER("split", BIT(KIND_AGGREGATE), "Requests with more instances are cut into parts."),
+    LATER("file", BIT(KIND_WORKFLOW), "The workflow file that is run as a step."),
+    LATER("params", BIT(KIND_WORKFLOW), "Params of that workflow."),
+    LATER("message", BIT(KIND_APPROVE), "What the person who approves is asked."),
+};
+
+static const struct schema_key param_keys[] = {
+    KEY("default", "a string, a number or true/false", REF("scalar"),
+        "The value when none is given."),
+    KEY("type", "string, integer, number or boolean",
+        "{\"enum\": [\"string\", \"integer\", \"number\", \"boolean\"]}",
+        "Default: the type of the default."),
+    KEY("enum", "a list of values",
+        "{\"type\": \"array\", \"items\": {\"$ref\": \"#/$defs/scalar\"}, \"minItems\": 1}",
+        "The values that are allowed."),
+    KEY("min", "a number", REF("number"), "The smallest value allowed."),
+    KEY("max", "a number", REF("number"), "The greatest value allowed."),
+    KEY("description", "a text", REF("string"), "One sentence, shown by listings."),
+    KEY("required", "true or false", REF("boolean"),
+        "true: a value must be given. So it is where there is no default."),
+};
+
+static const struct schema_key retry_keys[] = {
+    KEY("limit", "a number of attempts", REF("whole"), "Further attempts after the first one."),
+    KEY("delay", "a duration such as 30s, 5m or 1h30m", REF("duration"),
+        "Wait before the first further attempt. Default: 0s."),
+    KEY("backoff", "a number of at least 1", REF("number"),
+        "Each wait is so many times the one before. Default: 1."),
+    KEY("max_delay", "a duration such as 30s, 5m or 1h30m", REF("duration"),
+        "No wait is longer. Default: 10m."),
+    KEY("on", "a list of exit codes, ranges such as 2-255, timeout, lost and oom", REF("retry_on"),
+        "Which failures are retried. Default: any."),
+};
+
+static const struct schema_key resources_keys[] = {
+    KEY("cpu", "processors such as 2 or 500m", REF("scalar"), "Processors: 2, 0.5 or 500m."),
+    KEY("memory", "a size such as 512MiB or 2GB", REF("size"), "Memory."),
+    KEY("gpu", "a number of GPUs", REF("whole"), "GPUs."),
+};
+
+static const struct schema_key cache_keys[] = {
+    KEY("policy", "content, time or change", "{\"enum\": [\"content\", \"time\", \"change\"]}",
+        "content (default): reuse while nothing that is read changed. time: while the newest "
+        "result is younger than ttl. change: while the source's measure moved by less than "
+        "threshold."),
+    KEY("ttl", "a duration such as 12h or 14d", REF("duration"),
+        "How old a result may be. Bounds every policy."),
+    KEY("measure", "records, bytes, files, etag or a command", REF("string"),
+        "What policy change looks at: records, bytes, files, etag, or a command that prints a "
+        "number or a word."),
+    KEY("threshold", "a share such as 20%", REF("percent"),
+        "How far the measure may move. Default: not at all."),
+    KEY("version", "a text or a number", REF("scalar"),
+        "A word of your own in the key: another one makes the step run again."),
+    KEY("shared", "true or false", REF("boolean"), "Whether the results may leave this machine."),
+};
+
+static const struct schema_key output_keys[] = {
+    KEY("path", "a path below $WF_OUT", REF("string"), "Where the step writes it, below $WF_OUT."),
+    KEY("non_empty", "true or false", REF("boolean"),
+        "true: an empty file or folder fails the step."),
+    KEY("sha256", "64 hexadecimal digits", REF("sha256"), "What the file must be."),
+};
+
+static const struct schema_key input_keys[] = {
+    KEY("path", "a path or a glob", REF("string"), "The file, folder or glob."),
+    KEY("optional", "true or false", REF("boolean"), "true: it may be missing."),
+};
+
+static const struct schema_key secret_keys[] = {
+    KEY("env", "the name of an environment variable", REF("string"),
+        "The variable of wf's own environment that holds the secret."),
+    KEY("file", "a path", REF("string"),
+        "The file that holds the secret; its last newline is dropped."),
+};
+
+const struct schema_table schema_top = TABLE("Top level", top_keys);
+const struct schema_table schema_step = TABLE("Every step", step_keys);
+const struct schema_table schema_param = TABLE("A param", param_keys);
+const struct schema_table schema_retry = TABLE("retry", retry_keys);
+const struct schema_table schema_resources = TABLE("resources", resources_keys);
+const struct schema_table schema_cache = TABLE("cache", cache_keys);
+const struct schema_table schema_output = TABLE("An output", output_keys);
+const struct schema_table schema_input = TABLE("An input", input_keys);
+const struct schema_table schema_secret = TABLE("A secret", secret_keys);
+
+const struct schema_key *schema_find(const struct schema_table *t, const char *name)
+{
+    for (size_t i = 0; i < t->count; i++) {
+        const char *key = t->keys[i].name;
+        if (key[0] == name[0] && strcmp(key, name) == 0)
+            return &t->keys[i];
+    }
+    return NULL;
+}
