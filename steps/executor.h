@@ -39,6 +39,8 @@ struct job {
     const char *image;   /* image id to start, NULL on the host */
     const struct mount *mounts;
     size_t n_mounts;
+    const char *const *outputs; /* declared paths below $WF_OUT, NULL-terminated; NULL: none. For
+                                   `collect` and the mock */
     enum network_mode network;
     struct resources resources;
     int log_fd; /* stdout and stderr go here, appended; borrowed */
