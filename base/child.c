@@ -139,8 +139,8 @@ static void on_timer(void *arg)
 
 int child_setup(struct err *err)
 {
-    int null_fd;
-    return tree_setup(&null_fd, err);
+    const struct spawn_ground *ground;
+    return tree_setup(&ground, err);
 }
 
 /* A process that cannot be watched is not kept. */
@@ -156,11 +156,11 @@ static int fail_watch(struct child *c, const char *program, int sys, struct err 
 int child_spawn(struct loop *l, const struct child_spec *spec, child_fn on_exit, void *arg,
                 struct child **ret, struct err *err)
 {
-    int null_fd = -1;
+    const struct spawn_ground *ground = NULL;
     pid_t pid = 0;
-    int rc = tree_setup(&null_fd, err);
+    int rc = tree_setup(&ground, err);
     if (rc == 0) {
-        rc = spawn_process(spec, null_fd, &pid, err);
+        rc = spawn_process(spec, ground, &pid, err);
     }
     if (rc < 0) {
         return rc;

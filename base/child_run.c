@@ -203,8 +203,8 @@ static char *find_program(const char *name, struct err *err)
 int child_run(const char *const *argv, const char *input, size_t max, struct str *out,
               struct str *errout, int *ret_status, int64_t timeout_ms, struct err *err)
 {
-    int null_fd = -1;
-    int rc = tree_setup(&null_fd, err);
+    const struct spawn_ground *ground = NULL;
+    int rc = tree_setup(&ground, err);
     CLEANUP(cleanup_free) char *program = rc < 0 ? NULL : find_program(argv[0], err);
     if (!program) {
         return rc < 0 ? rc : -ERR_NOT_FOUND;
@@ -230,7 +230,7 @@ int child_run(const char *const *argv, const char *input, size_t max, struct str
                     .deadline = timeout_ms > 0 ? now_ms() + timeout_ms : 0};
     rc = open_ends(&r, &spec, err);
     if (rc == 0) {
-        rc = spawn_process(&spec, null_fd, &r.pid, err);
+        rc = spawn_process(&spec, ground, &r.pid, err);
     }
     cleanup_close(&spec.stdin_fd);
     cleanup_close(&spec.stdout_fd);

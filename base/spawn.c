@@ -6,6 +6,7 @@
 
 #include "base/child.h"
 #include "base/err.h"
+#include "base/mem.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -19,11 +20,18 @@
 
 enum { EXTRA_FD = 3, FD_COUNT = 4, LAST_STANDARD_SIGNAL = 31 };
 
+/* Signals that programs like ours handle or ignore at some time, reset in every child. Resetting all
+ * 31 would be a quarter of what a spawn costs us; others are reset when they were found unusual. */
+static const int usual_suspects[] = {SIGHUP,  SIGINT,  SIGQUIT, SIGPIPE, SIGALRM, SIGTERM,
+                                     SIGUSR1, SIGUSR2, SIGCHLD, SIGCONT, SIGTSTP, SIGTTIN,
+                                     SIGTTOU, SIGXCPU, SIGXFSZ, SIGWINCH};
+
 enum stage { STAGE_NONE, STAGE_PREPARE, STAGE_FDS, STAGE_CHDIR, STAGE_EXEC };
 
 /* Shared between the child (which writes `stage` and `sys`) and us. */
 struct launch {
     const struct child_spec *spec;
+    const struct spawn_ground *ground;
     int fds[FD_COUNT]; /* -1: none */
     pid_t parent;
     sigset_t mask; /* the child's own */
@@ -43,9 +51,14 @@ static void reset_signals(const struct launch *l)
     struct sigaction plain;
     memset(&plain, 0, sizeof(plain));
     plain.sa_handler = SIG_DFL;
-    for (int s = 1; s <= LAST_STANDARD_SIGNAL; s++) {
-        if (s != SIGKILL && s != SIGSTOP) {
-            sigaction(s, &plain, NULL);
+    for (size_t i = 0; i < ARRAY_LEN(usual_suspects); i++) {
+        sigaction(usual_suspects[i], &plain, NULL);
+    }
+    if (!sigisemptyset(&l->ground->unusual)) {
+        for (int s = 1; s <= LAST_STANDARD_SIGNAL; s++) {
+            if (sigismember(&l->ground->unusual, s) == 1) {
+                sigaction(s, &plain, NULL);
+            }
         }
     }
     sigprocmask(SIG_SETMASK, &l->mask, NULL);
@@ -161,9 +174,25 @@ static int fail_launch(const struct launch *l, struct err *err)
     }
 }
 
-int spawn_process(const struct child_spec *spec, int null_fd, pid_t *ret_pid, struct err *err)
+void spawn_find_unusual(sigset_t *ret)
 {
-    struct launch l = {.spec = spec, .parent = getpid(), .stage = STAGE_NONE};
+    sigemptyset(ret);
+    for (int s = 1; s <= LAST_STANDARD_SIGNAL; s++) {
+        struct sigaction now;
+        if (sigaction(s, NULL, &now) == 0 && now.sa_handler != SIG_DFL) {
+            sigaddset(ret, s);
+        }
+    }
+    for (size_t i = 0; i < ARRAY_LEN(usual_suspects); i++) {
+        sigdelset(ret, usual_suspects[i]); /* reset anyway */
+    }
+}
+
+int spawn_process(const struct child_spec *spec, const struct spawn_ground *ground, pid_t *ret_pid,
+                  struct err *err)
+{
+    int null_fd = ground->null_fd;
+    struct launch l = {.spec = spec, .ground = ground, .parent = getpid(), .stage = STAGE_NONE};
     l.fds[STDIN_FILENO] = spec->stdin_fd < 0 ? null_fd : spec->stdin_fd;
     l.fds[STDOUT_FILENO] = spec->stdout_fd < 0 ? null_fd : spec->stdout_fd;
     l.fds[STDERR_FILENO] = spec->stderr_fd < 0 ? null_fd : spec->stderr_fd;

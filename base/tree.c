@@ -14,6 +14,7 @@
 
 #include "base/err.h"
 #include "base/mem.h"
+#include "base/spawn.h"
 #include "base/str.h"
 
 #include <errno.h>
@@ -44,12 +45,12 @@ static const char token_prefix[] = "WF_TOKEN=";
 static struct {
     pthread_mutex_t lock;
     pid_t self; /* 0: not set up; another pid: we are a fork of the one that was */
-    int null_fd;
+    struct spawn_ground ground;
     int children_fd; /* /proc/self/task/PID/children, or -1 */
     struct tree *live[BUCKETS];
     size_t live_count;
     bool untokened; /* a leader without a token was started once: its orphans have none either */
-} world = {.lock = PTHREAD_MUTEX_INITIALIZER, .null_fd = -1, .children_fd = -1};
+} world = {.lock = PTHREAD_MUTEX_INITIALIZER, .ground.null_fd = -1, .children_fd = -1};
 
 /* Set-up */
 
@@ -82,7 +83,8 @@ static int set_up_locked(struct err *err)
     close_range(STDERR_FILENO + 1, ~0U, CLOSE_RANGE_CLOEXEC);
     CLEANUP(cleanup_free) char *path = xasprintf("/proc/self/task/%d/children", (int)getpid());
     world.children_fd = open(path, O_RDONLY | O_CLOEXEC);
-    world.null_fd = null_fd;
+    world.ground.null_fd = null_fd;
+    spawn_find_unusual(&world.ground.unusual);
     memset(world.live, 0, sizeof(world.live));
     world.live_count = 0;
     world.untokened = false;
@@ -90,7 +92,7 @@ static int set_up_locked(struct err *err)
     return 0;
 }
 
-int tree_setup(int *ret_null, struct err *err)
+int tree_setup(const struct spawn_ground **ret_ground, struct err *err)
 {
     int rc = 0;
     pthread_mutex_lock(&world.lock);
@@ -98,7 +100,7 @@ int tree_setup(int *ret_null, struct err *err)
         rc = set_up_locked(err);
     }
     if (rc == 0) {
-        *ret_null = world.null_fd;
+        *ret_ground = &world.ground;
     }
     pthread_mutex_unlock(&world.lock);
     return rc;

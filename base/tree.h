@@ -12,6 +12,7 @@
 #include <sys/types.h>
 
 struct err;
+struct spawn_ground;
 
 struct tree {
     pid_t leader;       /* and process group */
@@ -25,8 +26,8 @@ struct tree {
     struct tree *next;  /* in the table of live leaders */
 };
 
-/* Once per process: makes us a subreaper. *ret_null: /dev/null, never closed. Any thread. */
-int tree_setup(int *ret_null, struct err *err);
+/* Once per process: makes us a subreaper. *ret_ground is for spawn_process(), and constant. */
+int tree_setup(const struct spawn_ground **ret_ground, struct err *err);
 /* A leader lives: its status is its owner's, nobody else reaps it. Any thread. */
 void tree_enter(struct tree *t, pid_t leader, const char *const *envp);
 /* To be called when the leader has been reaped. */
