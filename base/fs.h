@@ -34,7 +34,8 @@ char *fs_real(const char *path,
               struct err *err); /* realpath; owned by the caller; NULL + err on failure */
 const char *fs_basename(const char *path); /* borrowed from path */
 char *fs_dirname(const char *path);        /* owned by the caller; "." when there is none */
-/* Normalises "a/./b//c/../d" by text; true when the result is relative and stays below its start. */
+/* Normalises "a/./b//c/../d" by text; true when the result is relative and does not leave its start ("." is the start
+ * itself). *ret is replaced in any case: what leads out keeps its leading "..", an absolute path its "/". An empty path is false. */
 bool fs_clean_relative(const char *path, struct str *ret);
 
 /* Walks a tree depth-first, names of each folder sorted by bytes, links never followed. `rel` is relative to root ("" is the root itself, not visited).
