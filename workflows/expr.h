@@ -134,7 +134,7 @@ struct text_part {
     bool word;        /* of an expression in a script: a whole word, so that a list may expand */
     uint32_t
         variable; /* of an expression: number of the distinct reference (equal sources are one) */
-    const struct expr *expr;
+    struct expr *expr;
 };
 /* A string with ${{ }} in it. Constant texts have no parts. */
 struct text {

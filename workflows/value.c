@@ -160,7 +160,7 @@ static void add_number(const struct value *v, struct str *out)
 
 /* The depth of values is bounded where they are made: by the JSON reader, and by the expressions' own depth. Written without struct jsonw's levels, of which
  * there are fewer than a value may have. */
-static void add_json(const struct value *v, struct str *out)
+void value_add_json(const struct value *v, struct str *out)
 {
     switch (v->type) {
     case VALUE_NULL:
@@ -189,7 +189,7 @@ static void add_json(const struct value *v, struct str *out)
             jw_string_add(out, v->keys[i].data ? v->keys[i].data : "", v->keys[i].len);
             sb_putc(out, ':');
         }
-        add_json(&v->items[i], out);
+        value_add_json(&v->items[i], out);
     }
     sb_putc(out, object ? '}' : ']');
 }
@@ -197,7 +197,7 @@ static void add_json(const struct value *v, struct str *out)
 void value_json(const struct value *v, struct jsonw *w)
 {
     struct str text = {0};
-    add_json(v, &text);
+    value_add_json(v, &text);
     jw_raw(w, text.data, text.len);
     sb_done(&text);
 }
@@ -207,7 +207,7 @@ void value_interpolate(const struct value *v, struct str *out)
     if (v->type == VALUE_STRING || v->type == VALUE_NUMBER)
         sb_add(out, v->text.data, v->text.len);
     else if (v->type != VALUE_NULL)
-        add_json(v, out);
+        value_add_json(v, out);
 }
 
 const struct value *value_member(const struct value *object, const char *name, size_t len)
