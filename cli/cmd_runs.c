@@ -1,0 +1,120 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* wf runs: history. */
+#include "base/err.h"
+#include "base/json.h"
+#include "base/mem.h"
+#include "base/str.h"
+#include "base/units.h"
+#include "cache/store.h"
+#include "cli/command.h"
+#include "cli/commands.h"
+#include "cli/out.h"
+#include "cli/setup.h"
+#include "engine/history.h"
+
+struct listing {
+    struct table *table;
+    struct jsonw *json;
+};
+
+static void row_json(struct jsonw *w, const struct run_row *r)
+{
+    jw_object(w);
+    jw_kv_text(w, "run", r->id);
+    jw_kv_text(w, "workflow", r->workflow);
+    jw_kv_text(w, "file", r->file);
+    jw_kv_text(w, "status", r->status);
+    jw_kv_text(w, "trigger", r->trigger);
+    jw_kv_time(w, "started_at", r->started_ms);
+    jw_kv_time(w, "ended_at", r->ended_ms);
+    jw_key(w, "counts");
+    jw_object(w);
+    for (int i = 0; i < INSTANCE_STATE_COUNT; i++) {
+        jw_kv_i64(w, instance_state_names[i], r->counts[i]);
+    }
+    jw_end_object(w);
+    jw_key(w, "saved_seconds");
+    jw_real(w, (double)r->saved_ms / 1000.0);
+    jw_end_object(w);
+}
+
+static bool add_row(const struct run_row *r, void *arg)
+{
+    struct listing *l = arg;
+    if (l->json) {
+        row_json(l->json, r);
+        return true;
+    }
+    struct str started = {0}, took = {0};
+    add_ago(&started, r->started_ms);
+    if (r->ended_ms) {
+        add_duration(&took, r->ended_ms - r->started_ms);
+    }
+    table_cell(l->table, TONE_NONE, "%s", r->id);
+    table_cell(l->table, TONE_NONE, "%s", r->workflow);
+    table_cell(l->table, tone_of_status(r->status), "%s", r->status);
+    table_cell(l->table, TONE_NONE, "%s", sb_text(&started));
+    table_cell(l->table, TONE_NONE, "%s", sb_text(&took));
+    table_cell(l->table, TONE_NONE, "%u", r->counts[INSTANCE_SUCCEEDED]);
+    table_cell(l->table, TONE_NONE, "%u", r->counts[INSTANCE_CACHED]);
+    table_cell(l->table, TONE_NONE, "%u", r->counts[INSTANCE_FAILED]);
+    sb_done(&started);
+    sb_done(&took);
+    return true;
+}
+
+static int run(struct cli *c, const struct args *a)
+{
+    struct err err = {0};
+    long limit;
+    if (opt_number(a, "limit", 1, 20, &limit, &err) < 0) {
+        return cli_usage(c, "%s", err.msg);
+    }
+    struct store *store;
+    int code = setup_store(c, &store);
+    if (code != EXIT_OK) {
+        return code;
+    }
+    static const char *const titles[] = {"RUN",  "WORKFLOW", "STATUS", "STARTED",
+                                         "TOOK", "RAN",      "REUSED", "FAILED"};
+    struct str out = {0};
+    struct jsonw w;
+    jw_init(&w, &out, true);
+    bool json = opt_given(a, "json");
+    struct listing l = {table_new(ARRAY_LEN(titles), titles), json ? &w : NULL};
+    if (json) {
+        jw_array(&w);
+    }
+    int r = history_list(store, opt_text(a, "workflow"), (uint32_t)limit, add_row, &l, &err);
+    if (json) {
+        jw_end_array(&w);
+        sb_putc(&out, '\n');
+    } else {
+        table_print(l.table, c->colour, c->out_tty ? c->width : 0, &out);
+    }
+    if (r < 0) {
+        code = cli_fail(c, &err);
+    } else {
+        out_str(&out);
+    }
+    table_free(l.table);
+    sb_done(&out);
+    store_close(store);
+    return code;
+}
+
+static const struct opt opts[] = {
+    {"workflow", 'w', OPT_TEXT, "NAME", "Only runs of this workflow"},
+    {"limit", 'n', OPT_TEXT, "N", "At most so many (default 20), newest first"},
+    {"json", 0, OPT_FLAG, NULL, "Prints a JSON document"},
+};
+
+const struct command cmd_runs = {.name = "runs",
+                                 .synopsis = "",
+                                 .summary = "Lists past and running runs",
+                                 .example = "  wf runs -w fashion-mnist -n 5",
+                                 .opts = opts,
+                                 .n_opts = ARRAY_LEN(opts),
+                                 .min_args = 0,
+                                 .max_args = 0,
+                                 .run = run};

@@ -1,0 +1,226 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "cli/lines.h"
+
+#include "base/err.h"
+#include "base/json.h"
+#include "base/mem.h"
+#include "base/units.h"
+#include "cache/objects.h"
+#include "cache/store.h"
+#include "cli/command.h"
+#include "cli/out.h"
+#include "engine/run.h"
+
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+static const char *const event_names[EVENT_TYPE_COUNT] = {[EVENT_STARTED] = "started",
+                                                          [EVENT_HIT] = "cached",
+                                                          [EVENT_SUCCEEDED] = "succeeded",
+                                                          [EVENT_FAILED] = "failed",
+                                                          [EVENT_RETRY] = "retry",
+                                                          [EVENT_SKIPPED] = "skipped",
+                                                          [EVENT_CANCELLED] = "cancelled",
+                                                          [EVENT_PUBLISH] = "publish",
+                                                          [EVENT_RUN_STARTED] = "run_started",
+                                                          [EVENT_RUN_STOPPING] = "run_stopping",
+                                                          [EVENT_RUN_ENDED] = "run_ended",
+                                                          [EVENT_WARNING] = "warning"};
+
+static json_t *payload_of(const struct event *e)
+{
+    json_t *j = NULL;
+    if (e->payload && e->payload_len && e->type != EVENT_HIT) {
+        json_read(e->payload, e->payload_len, 64u << 20, &j, NULL);
+    }
+    return j;
+}
+
+static const char *member(const json_t *j, const char *key)
+{
+    const char *text = json_string_value(json_object_get(j, key));
+    return text ? text : "";
+}
+
+static void add_status(const struct cli *c, struct str *out, enum tone tone, const char *word,
+                       const char *name)
+{
+    sb_printf(out, "%s%-9s%s %s", tone_on(c->colour, tone), word, tone_off(c->colour), name);
+}
+
+static void add_differences(struct str *out, const json_t *why)
+{
+    for (size_t i = 0; i < json_array_size(why); i++) {
+        const json_t *d = json_array_get(why, i);
+        const char *text = json_is_string(d) ? json_string_value(d) : member(d, "text");
+        if (*text) {
+            sb_printf(out, "          because %s\n", text);
+        }
+    }
+}
+
+static void add_log_object(struct store *s, const struct result *r, struct str *out)
+{
+    struct str log = {0};
+    if (r && r->has_log && objects_read(s, &r->log, 1u << 20, &log, NULL) >= 0) {
+        sb_add(out, log.data, log.len);
+        if (log.len && log.data[log.len - 1] != '\n') {
+            sb_putc(out, '\n');
+        }
+    }
+    sb_done(&log);
+}
+
+static void succeeded_line(const struct cli *c, const struct event *e, const char *name,
+                           const json_t *p, struct str *out)
+{
+    add_status(c, out, TONE_GOOD, "done", name);
+    sb_putc(out, ' ');
+    add_duration(out, json_integer_value(json_object_get(p, "duration_ms")));
+    const char *note = member(p, "note");
+    if (*note) {
+        sb_printf(out, "  (not stored: %s)", note);
+    }
+    sb_putc(out, '\n');
+    (void)e;
+}
+
+static void failed_line(const struct cli *c, const char *name, const json_t *p, struct str *out)
+{
+    add_status(c, out, TONE_BAD, "failed", name);
+    sb_printf(out, ": %s%s\n", member(p, "error"),
+              json_is_true(json_object_get(p, "tolerated")) ? " (tolerated)" : "");
+}
+
+void lines_event(const struct cli *c, struct run *r, struct store *s, const struct event *e,
+                 bool verbose, struct str *out)
+{
+    const char *name = e->instance != UINT32_MAX ? run_plan(r)->instances[e->instance].name : "";
+    json_t *p = payload_of(e);
+    switch (e->type) {
+    case EVENT_STARTED: {
+        long long attempt = json_integer_value(json_object_get(p, "attempt"));
+        add_status(c, out, TONE_BOLD, "start", name);
+        if (attempt > 1) {
+            sb_printf(out, " (attempt %lld)", attempt);
+        }
+        sb_putc(out, '\n');
+        if (verbose) {
+            add_differences(out, json_object_get(p, "why"));
+        }
+        break;
+    }
+    case EVENT_HIT: {
+        const struct result *result = run_result(r, e->instance);
+        add_status(c, out, TONE_REUSED, "cached", name);
+        if (result && result->duration_ms > 0) {
+            sb_puts(out, "  saved ");
+            add_duration(out, result->duration_ms);
+        }
+        sb_putc(out, '\n');
+        if (verbose) {
+            add_log_object(s, result, out);
+        }
+        break;
+    }
+    case EVENT_SUCCEEDED:
+        succeeded_line(c, e, name, p, out);
+        break;
+    case EVENT_FAILED:
+        failed_line(c, name, p, out);
+        break;
+    case EVENT_RETRY:
+        add_status(c, out, TONE_WARN, "retry", name);
+        sb_puts(out, " in ");
+        add_duration(out, json_integer_value(json_object_get(p, "delay_ms")));
+        sb_putc(out, '\n');
+        break;
+    case EVENT_SKIPPED:
+    case EVENT_CANCELLED:
+        add_status(c, out, e->type == EVENT_SKIPPED ? TONE_DIM : TONE_WARN, event_names[e->type],
+                   name);
+        if (*member(p, "because")) {
+            sb_printf(out, "  %s", member(p, "because"));
+        }
+        sb_putc(out, '\n');
+        break;
+    case EVENT_WARNING:
+        sb_printf(out, "%swarning%s   %s\n", tone_on(c->colour, TONE_WARN), tone_off(c->colour),
+                  member(p, "text"));
+        break;
+    case EVENT_RUN_STOPPING:
+        sb_printf(out, "%sstopping%s  %s\n", tone_on(c->colour, TONE_WARN), tone_off(c->colour),
+                  member(p, "because"));
+        break;
+    case EVENT_PUBLISH:
+    case EVENT_RUN_STARTED:
+    case EVENT_RUN_ENDED:
+    case EVENT_TYPE_COUNT:
+        break;
+    }
+    json_decref(p);
+}
+
+void lines_json(struct run *r, const struct event *e, struct str *out)
+{
+    struct jsonw w;
+    jw_init(&w, out, false);
+    jw_object(&w);
+    jw_kv_text(&w, "event", event_names[e->type]);
+    jw_kv_time(&w, "at", e->at_us / 1000);
+    jw_kv_text(&w, "run", run_id(r));
+    if (e->instance != UINT32_MAX) {
+        jw_kv_text(&w, "step", run_plan(r)->instances[e->instance].name);
+    }
+    if (e->type != EVENT_HIT && e->payload_len) {
+        jw_key(&w, "data");
+        jw_raw(&w, e->payload, e->payload_len);
+    }
+    jw_end_object(&w);
+    sb_putc(out, '\n');
+}
+
+/* The file's last `count` lines; at most 16 KiB are looked at. */
+static void add_tail(const char *path, int count, struct str *out)
+{
+    CLEANUP(cleanup_close) int fd = open(path, O_RDONLY | O_CLOEXEC);
+    char buf[16384];
+    off_t end = fd >= 0 ? lseek(fd, 0, SEEK_END) : 0;
+    off_t from = end > (off_t)sizeof(buf) ? end - (off_t)sizeof(buf) : 0;
+    ssize_t n = fd >= 0 ? pread(fd, buf, sizeof(buf), from) : 0;
+    if (n <= 0) {
+        return;
+    }
+    size_t stop = (size_t)n - (buf[n - 1] == '\n' ? 1 : 0), at = stop;
+    while (at > 0 && count > 0) {
+        at--;
+        if (buf[at] == '\n' && --count == 0) {
+            at++;
+            break;
+        }
+    }
+    for (size_t line = at; line < stop;) {
+        const char *nl = memchr(buf + line, '\n', stop - line);
+        size_t len = nl ? (size_t)(nl - (buf + line)) : stop - line;
+        sb_puts(out, "  | ");
+        sb_add(out, buf + line, len);
+        sb_putc(out, '\n');
+        line += len + 1;
+    }
+}
+
+void lines_log_tail(const struct cli *c, struct run *r, struct store *s, const struct event *e,
+                    int count, struct str *out)
+{
+    json_t *p = payload_of(e);
+    const char *log = member(p, "log");
+    if (*log) {
+        CLEANUP(cleanup_free) char *path = log[0] == '/' ? xstrdup(log) : store_path(s, log);
+        add_tail(path, count, out);
+        sb_printf(out, "  %sthe whole log: wf logs %s '%s'%s\n", tone_on(c->colour, TONE_DIM),
+                  run_id(r), run_plan(r)->instances[e->instance].name, tone_off(c->colour));
+    }
+    json_decref(p);
+}

@@ -1,0 +1,154 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "cli/report.h"
+
+#include "base/err.h"
+#include "base/fs.h"
+#include "base/json.h"
+#include "base/mem.h"
+#include "base/units.h"
+#include "cli/command.h"
+#include "cli/out.h"
+#include "engine/history.h"
+#include "engine/run.h"
+
+#include <string.h>
+
+void report_end(const struct cli *c, struct run *r, int64_t took_ms, struct str *out)
+{
+    const struct run_state *s = run_state_of(r);
+    enum tone tone = run_succeeded(r) ? TONE_GOOD : TONE_BAD;
+    sb_printf(out, "%s%s%s in ", tone_on(c->colour, tone), s->status, tone_off(c->colour));
+    add_duration(out, took_ms);
+    sb_puts(out, ": ");
+    const char *between = "";
+    for (int i = 0; i < INSTANCE_STATE_COUNT; i++) {
+        if (s->counts[i] > 0) {
+            sb_printf(out, "%s%u %s", between, s->counts[i],
+                      i == INSTANCE_SUCCEEDED ? "ran"
+                      : i == INSTANCE_CACHED  ? "reused"
+                                              : instance_state_names[i]);
+            between = ", ";
+        }
+    }
+    if (run_saved_ms(r) > 0) {
+        sb_puts(out, " (saved ");
+        add_duration(out, run_saved_ms(r));
+        sb_putc(out, ')');
+    }
+    sb_putc(out, '\n');
+    uint32_t first = run_first_failure(r);
+    if (first != UINT32_MAX) {
+        sb_printf(out, "first failure: %s   (wf show %s)\n", run_plan(r)->instances[first].name,
+                  run_id(r));
+    }
+}
+
+/* One string member of a payload, "" when absent. Small payloads only: a step's own events. */
+static char *payload_text(const char *payload, const char *key)
+{
+    json_t *j = NULL;
+    if (!payload || json_read(payload, strlen(payload), 64u << 20, &j, NULL) < 0) {
+        return xstrdup("");
+    }
+    const char *text = json_string_value(json_object_get(j, key));
+    char *copy = xstrdup(text ? text : "");
+    json_decref(j);
+    return copy;
+}
+
+static void metrics_cell(struct table *t, const struct past_step *s)
+{
+    struct str text = {0};
+    json_t *j = NULL;
+    const char *key;
+    json_t *value;
+    if (s->result && s->result->metrics &&
+        json_read(s->result->metrics, strlen(s->result->metrics), 16u << 20, &j, NULL) >= 0) {
+        int shown = 0;
+        json_object_foreach(j, key, value)
+        {
+            if (json_is_number(value) && shown++ < 3) {
+                sb_printf(&text, "%s%s %.4g", text.len ? ", " : "", key, json_number_value(value));
+            }
+        }
+        json_decref(j);
+    }
+    CLEANUP(cleanup_free) char *error = payload_text(s->ended, "error");
+    CLEANUP(cleanup_free) char *because = payload_text(s->ended, "because");
+    table_cell(t, TONE_NONE, "%s", *error ? error : *because ? because : sb_text(&text));
+    sb_done(&text);
+}
+
+void report_table(const struct cli *c, const struct past_run *p, struct str *out)
+{
+    static const char *const titles[] = {"STEP", "STATUS", "TIME", "TRIES", ""};
+    struct table *t = table_new(ARRAY_LEN(titles), titles);
+    for (uint32_t i = 0; i < p->n; i++) {
+        const struct past_step *s = &p->steps[i];
+        const char *status = instance_state_names[s->status.state];
+        struct str took = {0};
+        if (s->duration_ms > 0 || s->status.state == INSTANCE_SUCCEEDED) {
+            add_duration(&took, s->duration_ms);
+        }
+        table_cell(t, TONE_NONE, "%s", s->name);
+        table_cell(t, tone_of_status(status), "%s%s", status,
+                   s->status.tolerated ? " (tolerated)" : "");
+        table_cell(t, TONE_NONE, "%s", sb_text(&took));
+        table_cell(t, TONE_NONE, "%d", s->status.attempts);
+        metrics_cell(t, s);
+        sb_done(&took);
+    }
+    table_print(t, c->colour, c->out_tty ? c->width : 0, out);
+    table_free(t);
+}
+
+/* Markdown's own characters in a table cell. */
+static void add_markdown(struct str *out, const char *text)
+{
+    for (; *text; text++) {
+        if (strchr("|\\`*_<>[]", *text)) {
+            sb_putc(out, '\\');
+        }
+        sb_putc(out, *text == '\n' ? ' ' : *text);
+    }
+}
+
+static void summary_markdown(const struct past_run *p, struct str *out)
+{
+    sb_puts(out, "## ");
+    add_markdown(out, p->row.workflow);
+    sb_printf(out, ": %s\n\nRun `%s`, ", p->row.status, p->row.id);
+    add_duration(out, p->row.ended_ms - p->row.started_ms);
+    if (p->row.saved_ms > 0) {
+        sb_puts(out, ", saved ");
+        add_duration(out, p->row.saved_ms);
+    }
+    sb_puts(out, "\n\n| step | status | time | |\n| --- | --- | --- | --- |\n");
+    for (uint32_t i = 0; i < p->n; i++) {
+        const struct past_step *s = &p->steps[i];
+        CLEANUP(cleanup_free) char *error = payload_text(s->ended, "error");
+        sb_puts(out, "| ");
+        add_markdown(out, s->name);
+        sb_printf(out, " | %s | ", instance_state_names[s->status.state]);
+        add_duration(out, s->duration_ms);
+        sb_puts(out, " | ");
+        add_markdown(out, error);
+        sb_puts(out, " |\n");
+    }
+}
+
+int report_summary(const struct past_run *p, const char *file, struct err *err)
+{
+    struct str out = {0};
+    if (text_ends(file, ".md")) {
+        summary_markdown(p, &out);
+    } else {
+        struct jsonw w;
+        jw_init(&w, &out, false);
+        history_json(p, &w);
+        sb_putc(&out, '\n');
+    }
+    int r = fs_write_file(file, sb_text(&out), out.len, 0644, false, err);
+    sb_done(&out);
+    return r;
+}
