@@ -1,0 +1,37 @@
+# SPDX-License-Identifier: Apache-2.0
+# shellcheck shell=bash
+# Stories told by a user: each t*.sh sources this, works in a folder and a store of its own, and ends with `finish`. Assertions are on results and JSON, not on wording.
+set -u
+WF=${WF:?set WF to the wf program under test}
+WF=$(readlink -f "$WF")
+T=$(mktemp -d "${TMPDIR:-/tmp}/wf-cli.XXXXXX")
+export WF_STORE="$T/store" NO_COLOR=1 CI=1
+export XDG_STATE_HOME="$T/state"
+unset WF_FAILPOINT
+cd "$T" || exit 1
+checks=0 failures=0
+cleanup() { cd / && chmod -R u+w "$T" 2>/dev/null; rm -rf "$T"; }
+trap cleanup EXIT
+wf() { "$WF" "$@"; }
+# fail TEXT: a check that did not hold, with what the last `try` printed
+fail() { failures=$((failures + 1)); echo "not ok $checks - $*" >&2; [ -s "$T/.out" ] && sed 's/^/    out: /' "$T/.out" | tail -25 >&2; [ -s "$T/.err" ] && sed 's/^/    err: /' "$T/.err" | tail -25 >&2; return 0; }
+ok() { checks=$((checks + 1)); echo "ok $checks - $*"; }
+# check TEXT COMMAND…: the command succeeds
+check() { local what=$1; shift; checks=$((checks + 1)); if "$@"; then echo "ok $checks - $what"; else fail "$what: $*"; fi; }
+# try CODE COMMAND…: runs it, keeping stdout in .out and stderr in .err, and expects that exit code
+try() { local want=$1 got=0; shift; "$@" >"$T/.out" 2>"$T/.err" || got=$?; checks=$((checks + 1)); if [ "$got" = "$want" ]; then echo "ok $checks - exit $want: $*"; else fail "exit $got, expected $want: $*"; fi; }
+# json FILTER EXPECTED [FILE]: jq -c on the last output
+json() { local got; got=$(jq -c "$1" "${3:-$T/.out}" 2>&1); checks=$((checks + 1)); if [ "$got" = "$2" ]; then echo "ok $checks - $1 is $2"; else fail "$1 is $got, expected $2"; fi; }
+# says WORDS / says_not WORDS: in the last stderr or stdout (extended regular expression)
+says() { checks=$((checks + 1)); if cat "$T/.err" "$T/.out" | grep -Eq -- "$1"; then echo "ok $checks - says $1"; else fail "does not say: $1"; fi; }
+says_not() { checks=$((checks + 1)); if cat "$T/.err" "$T/.out" | grep -Eq -- "$1"; then fail "says: $1"; else echo "ok $checks - does not say $1"; fi; }
+# counts: {"succeeded":…} of the latest run, only what is not 0
+counts() { wf show --json | jq -c '.counts | with_entries(select(.value > 0))'; }
+check_counts() { local got; got=$(counts); checks=$((checks + 1)); if [ "$got" = "$1" ]; then echo "ok $checks - counts $1"; else fail "counts are $got, expected $1"; fi; }
+status_of() { wf show --json | jq -r --arg s "$1" '.steps[] | select(.name == $s) | .status'; }
+check_status() { local got; got=$(status_of "$1"); checks=$((checks + 1)); if [ "$got" = "$2" ]; then echo "ok $checks - $1 is $2"; else fail "$1 is $got, expected $2"; fi; }
+# wait_for SECONDS COMMAND…: until the command succeeds
+wait_for() { local n=$(($1 * 50)); shift; while [ "$n" -gt 0 ]; do "$@" >/dev/null 2>&1 && return 0; sleep 0.02; n=$((n - 1)); done; return 1; }
+# settle: files just written become old enough that their digests may be remembered (only speed depends on it)
+skip() { echo "SKIP: $*"; exit 77; }
+finish() { echo "1..$checks"; [ "$failures" = 0 ] || { echo "$failures of $checks checks failed" >&2; exit 1; }; exit 0; }
