@@ -55,6 +55,10 @@ static int fail_disk_full(const struct db *db, const char *what, struct err *err
 
 static int fail_access(const struct db *db, int rc, const char *what, struct err *err)
 {
+    if (db->mode == DB_READ && rc == SQLITE_READONLY) {
+        return err_set(err, ERR_DENIED, 0, "the database '%s' is open read-only (%s)", db->path,
+                       what);
+    }
     if (db->mode == DB_READ) {
         return err_set(err, ERR_DENIED, 0,
                        "the database '%s' cannot be opened for reading (%s: %s); its folder must "

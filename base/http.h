@@ -15,6 +15,8 @@ struct loop;
 struct http;      /* one client: connections are kept and reused */
 struct http_call; /* one request under way */
 
+/* A raw stream over a container engine's socket (POST …/attach?stream=1&stdout=1&stderr=1) is a request with `stream`: ask without an Upgrade
+ * header; the answer is 200 at once (on_headers), then frames to on_data, then on_done when the container ends. A 101 answer is read alike. */
 struct http_request {
     const char *method; /* "GET" when NULL */
     const char *url; /* http(s)://…; with `unix_socket` the host is a formality: http://engine/… */
@@ -28,7 +30,7 @@ struct http_request {
     uint64_t resume_from;       /* Range: bytes=N- ; 0: whole */
     bool stream;                /* the body is handed to on_data as it comes and not kept */
     size_t max_body;            /* without stream; 0: 64 MiB; more is an error */
-    /* Called for each piece of a streamed body; returning false aborts the call. May be NULL. */
+    /* Both get http_start()'s arg and may start and abort calls. Called for each piece of a streamed body; returning false aborts the call. May be NULL. */
     bool (*on_data)(const void *data, size_t len, void *arg);
     /* Called when the final response's headers are complete (status known). May be NULL. Returning false aborts. */
     bool (*on_headers)(const struct http_call *c, void *arg);
