@@ -177,7 +177,8 @@ bool text_is_constant(const struct text *t);
  * are; the loader has refused all but numbers, booleans, enums and paths there. */
 int text_eval_script(const struct text *t, const struct scope *s, bool posix, struct str *out,
                      struct err *err);
-/* An argument list (semantics 1): an element that is one whole list expands. Appends to *args (arena strings). */
+/* An argument list (semantics 1): an element that is one whole list expands. Appends to *ret_args, which may hold *ret_count already (both zero: none); the result
+ * is a new array with a NULL at its end, it and the strings in the scope's arena. */
 int text_eval_args(const struct text *const *elements, uint32_t count, const struct scope *s,
                    char ***ret_args, uint32_t *ret_count, struct err *err);
 
