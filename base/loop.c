@@ -9,6 +9,7 @@
 
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/epoll.h>
 #include <unistd.h>
 #include <uv.h>
 
@@ -28,7 +29,13 @@ struct loop {
     struct work_item *work_head, **work_tail;
     unsigned work_running, work_max;
     bool closing;
+    uv_poll_t epoll; /* of epoll_fd, in which the watches are */
+    int epoll_fd;
+    bool dispatching;
+    struct watch *watches, *dead;
 };
+
+static void open_epoll(struct loop *l);
 
 /* Pool threads: one for each processor, at least two. libuv reads the variable at first use. */
 static unsigned pool_size(void)
@@ -50,6 +57,7 @@ struct loop *loop_new(void)
     int rc = uv_loop_init(&l->uv);
     WF_ASSERT(rc == 0);
     l->uv.data = l;
+    open_epoll(l);
     return l;
 }
 
@@ -120,12 +128,16 @@ void loop_free(struct loop *l)
         l->work_head = w->next;
         free(w);
     }
+    while (l->watches) {
+        watch_free(l->watches);
+    }
     uv_walk(&l->uv, close_left, NULL);
     while (uv_run(&l->uv, UV_RUN_DEFAULT) != 0) {
         /* stopped before: the closing goes on */
     }
     int rc = uv_loop_close(&l->uv);
     WF_ASSERT(rc == 0);
+    close(l->epoll_fd);
     free(l);
 }
 
@@ -214,46 +226,95 @@ void timer_free(struct timer *t)
     }
 }
 
-/* Descriptors */
+/* Descriptors. Not libuv's polls, which cost six system calls for a short-lived descriptor (the
+ * pidfd of a child) where two will do: an epoll set of our own, which libuv watches. */
 
 struct watch {
-    uv_poll_t uv;
+    struct loop *loop;
+    struct watch *prev, *next; /* in loop->watches or, freed in a dispatch, in loop->dead (next) */
     void (*fn)(int events, void *arg);
     void *arg;
-    int wanted;
+    int fd, wanted;
+    bool freed;
 };
 
-static void on_poll(uv_poll_t *uv, int status, int events)
+static void dispatch(uv_poll_t *uv, int status, int ready)
 {
-    struct watch *w = uv->data;
-    int seen = (events & UV_READABLE ? WATCH_READ : 0) | (events & UV_WRITABLE ? WATCH_WRITE : 0);
-    /* An error on the descriptor: whoever reads or writes it next is told which. */
-    w->fn(status < 0 ? w->wanted : seen, w->arg);
+    struct loop *l = uv->loop->data;
+    struct epoll_event events[64];
+    (void)status;
+    (void)ready;
+    int count = epoll_wait(l->epoll_fd, events, (int)ARRAY_LEN(events), 0);
+    l->dispatching = true;
+    for (int i = 0; i < count; i++) {
+        struct watch *w = events[i].data.ptr;
+        uint32_t seen = events[i].events;
+        if (w->freed) {
+            continue; /* by one of this batch before it */
+        }
+        /* An error or hang-up: whoever reads or writes next is told which. */
+        int told = (seen & EPOLLIN ? WATCH_READ : 0) | (seen & EPOLLOUT ? WATCH_WRITE : 0);
+        w->fn(seen & (EPOLLERR | EPOLLHUP) ? w->wanted : told, w->arg);
+    }
+    l->dispatching = false;
+    while (l->dead) {
+        struct watch *w = l->dead;
+        l->dead = w->next;
+        free(w);
+    }
+}
+
+static void open_epoll(struct loop *l)
+{
+    l->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
+    WF_ASSERT(l->epoll_fd >= 0);
+    int rc = uv_poll_init(&l->uv, &l->epoll, l->epoll_fd);
+    WF_ASSERT(rc == 0);
+    uv_poll_start(&l->epoll, UV_READABLE, dispatch);
+    uv_unref((uv_handle_t *)&l->epoll); /* as long as it holds nothing */
 }
 
 struct watch *watch_new(struct loop *l, int fd, int events, void (*fn)(int events, void *arg),
                         void *arg)
 {
     struct watch *w = xcalloc(1, sizeof(*w));
-    if (uv_poll_init(&l->uv, &w->uv, fd) < 0) {
+    struct epoll_event event = {.data.ptr = w};
+    event.events = (events & WATCH_READ ? EPOLLIN : 0U) | (events & WATCH_WRITE ? EPOLLOUT : 0U);
+    if (epoll_ctl(l->epoll_fd, EPOLL_CTL_ADD, fd, &event) < 0) {
         free(w);
         return NULL;
     }
-    w->uv.data = w;
-    w->fn = fn;
-    w->arg = arg;
-    w->wanted = events;
-    uv_poll_start(
-        &w->uv, (events & WATCH_READ ? UV_READABLE : 0) | (events & WATCH_WRITE ? UV_WRITABLE : 0),
-        on_poll);
+    *w = (struct watch){.loop = l, .fn = fn, .arg = arg, .fd = fd, .wanted = events};
+    if (!l->watches) {
+        uv_ref((uv_handle_t *)&l->epoll);
+    } else {
+        l->watches->prev = w;
+    }
+    w->next = l->watches;
+    l->watches = w;
     return w;
 }
 
 void watch_free(struct watch *w)
 {
-    if (w) {
-        uv_poll_stop(&w->uv);
-        close_handle((uv_handle_t *)&w->uv);
+    if (!w) {
+        return;
+    }
+    struct loop *l = w->loop;
+    epoll_ctl(l->epoll_fd, EPOLL_CTL_DEL, w->fd, NULL);
+    *(w->prev ? &w->prev->next : &l->watches) = w->next;
+    if (w->next) {
+        w->next->prev = w->prev;
+    }
+    if (!l->watches) {
+        uv_unref((uv_handle_t *)&l->epoll);
+    }
+    if (l->dispatching) {
+        w->freed = true;
+        w->next = l->dead;
+        l->dead = w;
+    } else {
+        free(w);
     }
 }
 

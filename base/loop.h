@@ -32,7 +32,7 @@ void timer_start(struct timer *t, int64_t after_ms, int64_t repeat_ms); /* repea
 void timer_stop(struct timer *t);
 void timer_free(struct timer *t);
 
-/* Readable/writable descriptor; NULL when fd cannot be waited for (a regular file). After an error on fd it fires once. The watcher is stopped before the caller closes fd (a vfork child may still hold it). */
+/* Readable/writable descriptor; NULL when fd cannot be waited for (a regular file). An error or hang-up counts as what was asked for. The watcher is stopped before the caller closes fd (a vfork child may still hold it). */
 struct watch;
 enum { WATCH_READ = 1, WATCH_WRITE = 2 };
 struct watch *watch_new(struct loop *l, int fd, int events, void (*fn)(int events, void *arg),

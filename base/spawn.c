@@ -192,7 +192,7 @@ int spawn_process(const struct child_spec *spec, const struct spawn_ground *grou
                   struct err *err)
 {
     int null_fd = ground->null_fd;
-    struct launch l = {.spec = spec, .ground = ground, .parent = getpid(), .stage = STAGE_NONE};
+    struct launch l = {.spec = spec, .ground = ground, .parent = ground->self, .stage = STAGE_NONE};
     l.fds[STDIN_FILENO] = spec->stdin_fd < 0 ? null_fd : spec->stdin_fd;
     l.fds[STDOUT_FILENO] = spec->stdout_fd < 0 ? null_fd : spec->stdout_fd;
     l.fds[STDERR_FILENO] = spec->stderr_fd < 0 ? null_fd : spec->stderr_fd;

@@ -11,6 +11,7 @@ struct child_spec;
 
 /* What is the same for all children of this process. */
 struct spawn_ground {
+    pid_t self;
     int null_fd;      /* stands in for -1 in a spec */
     sigset_t unusual; /* signals that were not at their default at set-up: reset in each child */
 };

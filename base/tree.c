@@ -44,7 +44,7 @@ static const char token_prefix[] = "WF_TOKEN=";
  * is one such truth per process, and so one table. */
 static struct {
     pthread_mutex_t lock;
-    pid_t self; /* 0: not set up; another pid: we are a fork of the one that was */
+    /* ground.self is 0: not set up; another pid: we are a fork of the one that was. */
     struct spawn_ground ground;
     int children_fd; /* /proc/self/task/PID/children, or -1 */
     struct tree *live[BUCKETS];
@@ -88,7 +88,7 @@ static int set_up_locked(struct err *err)
     memset(world.live, 0, sizeof(world.live));
     world.live_count = 0;
     world.untokened = false;
-    world.self = getpid();
+    world.ground.self = getpid();
     return 0;
 }
 
@@ -96,7 +96,7 @@ int tree_setup(const struct spawn_ground **ret_ground, struct err *err)
 {
     int rc = 0;
     pthread_mutex_lock(&world.lock);
-    if (world.self != getpid()) {
+    if (world.ground.self != getpid()) {
         rc = set_up_locked(err);
     }
     if (rc == 0) {
