@@ -24,6 +24,11 @@ struct manifest_entry {
     const char *link;
     size_t link_len;
 };
+/* Writing one: the first line, then entries in the order of their names' bytes. */
+void manifest_begin(struct str *out);
+void manifest_add(struct str *out, const struct manifest_entry *e);
+/* Does a link at `name` (below the folder) with this text stay inside the folder, whatever other links that stay inside it passes? Relative, ".." only at its start. */
+bool manifest_link_inside(const char *name, const char *link);
 /* The manifest of an input folder (engine.md 15): .git, __pycache__, .ipynb_checkpoints and what .wfignore names (gitignore's simple patterns: name, name/, *.ext, /anchored) are left out;
  * a link that stays inside is text, one that leaves is followed; FIFO, socket, device: an error. Digests come from the stat cache (may be NULL) or are computed. Blocking, any thread. */
 int manifest_of_input(const char *path, struct statcache *sc, struct str *ret_text,

@@ -16,7 +16,7 @@ struct str;
 /* Takes one declared output from an attempt's folder into the store: a regular file is hashed and renamed in (linked if `keep`), a folder becomes a manifest and each of its
  * files an object, a link that stays inside is kept as text in the manifest, one that leaves it, a FIFO, socket or device is ERR_INVALID naming it. Refuses files that
  * somebody still has open for writing (read lease) and files that change while hashed. `root` is the output folder, `path` the output below it.
- * Fills kind, executable, digest, bytes, object_bytes of ret. ERR_NOT_FOUND: there is no such output. `hash_only`: nothing is moved (an unmemoized run still needs the digest). */
+ * Fills kind, executable, digest, bytes, object_bytes of ret. ERR_NOT_FOUND: there is no such output. `s` NULL: nothing is moved (an unmemoized run still needs the digest). */
 int objects_take(struct store *s, const char *root, const char *path, bool keep,
                  struct result_output *ret, struct err *err);
 /* Bytes (a log, a built-in step's document) as an object. */

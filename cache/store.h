@@ -36,6 +36,8 @@ struct store_options {
  * Migrates an older store after a backup beside it, telling so through `note` lines (store_notes()). */
 int store_open(const struct store_options *o, struct store **ret, struct err *err);
 void store_close(struct store *s); /* waits for posted writes */
+/* Lines for the user about what opening did (a migration, its backup); NULL: nothing. Borrowed. */
+const char *store_notes(const struct store *s);
 const char *store_dir(const struct store *s);
 const char *store_id(const struct store *s);
 struct db *store_db(

@@ -1,0 +1,328 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Making and removing entries, inside a transaction of the writer. Objects are counted: a row says how many entries (or trees) name it; the file goes with the row. So a file is
+ * unlinked only under the writer lock, where entry_insert() looks whether it is there. A tree counts its files once, when its own row is made, and gives them up with it. */
+#include "base/db.h"
+#include "base/err.h"
+#include "base/log.h"
+#include "base/mem.h"
+#include "base/str.h"
+#include "base/vec.h"
+#include "cache/entries_internal.h"
+#include "cache/failpoint.h"
+#include "cache/manifest.h"
+#include "cache/objects_internal.h"
+#include "cache/store_internal.h"
+
+#include <fcntl.h>
+#include <string.h>
+#include <unistd.h>
+
+int64_t object_head(const struct digest *d, enum object_kind kind)
+{
+    return digest_head(d) ^ (kind == OBJECT_TREE ? 1 : 0);
+}
+
+bool object_there(struct store *s, const struct digest *d, uint64_t bytes, enum object_kind kind)
+{
+    char name[OBJECT_NAME + 1];
+    struct stat st;
+
+    object_name(d, name);
+    return (fstatat(s->objects_fd, name, &st, AT_SYMLINK_NOFOLLOW) == 0 &&
+            object_stat_good(&st, bytes)) ||
+           objects_check(s, d, bytes, kind, false) == OBJECT_GOOD;
+}
+
+/* How many name it; 0: nobody, negative: error. */
+static int64_t refs_of(struct db *db, int64_t head, struct err *err)
+{
+    CLEANUP(db_row_done) struct db_row *row = NULL;
+    int rc = db_query(db, SQL_OBJECT_REFS, &row, err, "i", head);
+
+    rc = rc < 0 ? rc : db_step(row, err);
+    return rc <= 0 ? rc : db_i64(row, 0);
+}
+
+/* --- insert --- */
+
+struct named {
+    struct digest digest;
+    uint64_t bytes;
+    enum object_kind kind;
+};
+struct insertion {
+    struct store *store;
+    struct db *db;
+    VEC(struct named) objects; /* every row to be counted up */
+};
+
+static int gone(const struct digest *d, struct err *err)
+{
+    char hex[DIGEST_HEX + 1];
+
+    digest_hex(d, hex);
+    return err_set(err, ERR_CORRUPT, 0, "the object sha256:%.12s… is gone from the store", hex);
+}
+
+static int need_object(struct insertion *in, const struct digest *d, uint64_t bytes,
+                       enum object_kind kind, struct err *err)
+{
+    if (!object_there(in->store, d, bytes, kind)) {
+        return gone(d, err);
+    }
+    *vec_push(&in->objects) = (struct named){*d, bytes, kind};
+    return 0;
+}
+
+static int need_file(const struct manifest_entry *e, void *arg, struct err *err)
+{
+    return e->kind == 'f' || e->kind == 'x'
+               ? need_object(arg, &e->digest, e->bytes, OBJECT_FILE, err)
+               : 0;
+}
+
+static int need_output(struct insertion *in, const struct result_output *o, struct err *err)
+{
+    int rc = need_object(in, &o->digest, o->object_bytes, o->kind, err);
+
+    if (rc < 0 || o->kind == OBJECT_FILE) {
+        return rc;
+    }
+    int64_t refs = refs_of(in->db, object_head(&o->digest, OBJECT_TREE), err);
+    if (refs != 0) {
+        return refs < 0 ? (int)refs : 0;
+    }
+    CLEANUP(sb_done) struct str text = {0};
+    rc = object_manifest(in->store, &o->digest, &text, err);
+    return rc < 0 ? rc : manifest_each(sb_text(&text), text.len, need_file, in, err);
+}
+
+/* Everything the result names is there: looked at before anything is written. A tree named twice by one result would count its files twice: the second time is left out. */
+static int need_objects(struct insertion *in, const struct result *r, struct err *err)
+{
+    for (uint32_t i = 0; i < r->n_outputs; i++) {
+        const struct result_output *o = &r->outputs[i];
+        bool again = false;
+        for (uint32_t k = 0; o->kind == OBJECT_TREE && k < i && !again; k++) {
+            again =
+                r->outputs[k].kind == OBJECT_TREE && digest_eq(&r->outputs[k].digest, &o->digest);
+        }
+        int rc = again ? need_object(in, &o->digest, o->object_bytes, o->kind, err)
+                       : need_output(in, o, err);
+        if (rc < 0) {
+            return rc;
+        }
+    }
+    return r->has_log ? need_object(in, &r->log, r->log_bytes, OBJECT_FILE, err) : 0;
+}
+
+/* An entry of the same key whose making overlapped with ours: 1 and its id. An older one is being replaced (refreshed, too old, from the future). */
+static int made_meanwhile(struct db *db, const struct entry_new *e, int64_t *ret_id,
+                          struct err *err)
+{
+    CLEANUP(db_row_done) struct db_row *row = NULL;
+    int64_t began = e->result->began_at_ms, ended = began + e->result->duration_ms;
+    int rc = db_query(db, SQL_ENTRY_SAME, &row, err, "i", digest_head(&e->key));
+    size_t len;
+
+    while (rc >= 0 && (rc = db_step(row, err)) == 1) {
+        const void *key = db_blob(row, 1, &len);
+        int64_t other = db_i64(row, 2);
+        if (key && len == DIGEST_SIZE && memcmp(key, e->key.bytes, DIGEST_SIZE) == 0 &&
+            other <= ended && other + db_i64(row, 3) >= began) {
+            *ret_id = db_i64(row, 0);
+            return 1;
+        }
+    }
+    return rc;
+}
+
+static int insert_rows(const struct insertion *in, const struct entry_new *e, int64_t *ret_id,
+                       struct err *err)
+{
+    CLEANUP(sb_done) struct str data = {0};
+    struct db *db = in->db;
+    int64_t rc =
+        db_run(db, SQL_WORK_ADD, err, "ib", digest_head(&e->work_digest), e->work, e->work_len);
+
+    for (size_t i = 0; i < in->objects.len && rc >= 0; i++) {
+        const struct named *n = &in->objects.items[i];
+        rc = db_run(db, SQL_OBJECT_ADD, err, "ii", object_head(&n->digest, n->kind),
+                    (int64_t)n->bytes);
+    }
+    if (rc < 0) {
+        return (int)rc;
+    }
+    result_encode(e->result, &data);
+    rc = db_run(db, SQL_ENTRY_INSERT, err, "ibiiibittbb", digest_head(&e->key), e->key.bytes,
+                (size_t)DIGEST_SIZE, store_batch(in->store, db), e->result->began_at_ms,
+                e->result->duration_ms, sb_text(&data), data.len, digest_head(&e->work_digest),
+                e->workflow, e->step, e->has_identity ? e->identity.bytes : NULL,
+                (size_t)DIGEST_SIZE, e->action, e->action_len);
+    if (rc < 0) {
+        return (int)rc;
+    }
+    int64_t id = db_last_id(db);
+    rc = db_run(db, SQL_HIT_ADD, err, "ii", id, e->result->began_at_ms + e->result->duration_ms);
+    if (rc >= 0 && e->has_identity) {
+        rc = db_run(db, SQL_IDENTITY_ADD, err, "bi", e->identity.bytes, (size_t)DIGEST_SIZE, id);
+    }
+    if (rc < 0) {
+        return (int)rc;
+    }
+    FAILPOINT("entries.inserted");
+    *ret_id = id;
+    return 0;
+}
+
+int entry_insert(struct store *s, struct db *db, const struct entry_new *e, int64_t *ret_id,
+                 struct err *err)
+{
+    struct insertion in = {.store = s, .db = db};
+    int rc = made_meanwhile(db, e, ret_id, err);
+
+    if (rc != 0) {
+        return rc < 0 ? rc : 0;
+    }
+    rc = need_objects(&in, e->result, err);
+    if (rc == 0) {
+        FAILPOINT("entries.insert");
+        rc = insert_rows(&in, e, ret_id, err);
+    }
+    vec_done(&in.objects);
+    return rc;
+}
+
+/* --- remove --- */
+
+struct release {
+    struct store *store;
+    struct db *db;
+    struct freed *freed;
+    struct err *err;
+};
+
+/* The other kind of the same content may still be named. */
+static int unlink_unnamed(struct release *r, const struct digest *d, uint64_t bytes,
+                          enum object_kind kind)
+{
+    char name[OBJECT_NAME + 1];
+    enum object_kind other = kind == OBJECT_TREE ? OBJECT_FILE : OBJECT_TREE;
+    int64_t refs = refs_of(r->db, object_head(d, other), r->err);
+
+    if (refs != 0) {
+        return refs < 0 ? (int)refs : 0;
+    }
+    object_name(d, name);
+    FAILPOINT("objects.unlink");
+    if (unlinkat(r->store->objects_fd, name, 0) == 0) {
+        r->freed->objects++;
+        r->freed->bytes += bytes;
+    }
+    return 0;
+}
+
+static int release_file(const struct manifest_entry *e, void *arg, struct err *err);
+
+/* One name less. The last takes the row and the file along. */
+static int release_object(const struct digest *d, uint64_t bytes, enum object_kind kind, void *arg)
+{
+    struct release *r = arg;
+    int64_t head = object_head(d, kind);
+    int64_t refs = refs_of(r->db, head, r->err);
+
+    if (refs > 1 || refs < 0) {
+        int64_t rc = refs < 0 ? refs : db_run(r->db, SQL_OBJECT_RELEASE, r->err, "i", head);
+        return rc < 0 ? (int)rc : 0;
+    }
+    if (refs == 0) {
+        return 0;
+    }
+    if (kind == OBJECT_TREE) {
+        CLEANUP(sb_done) struct str text = {0};
+        struct err err = {0};
+        int rc = object_manifest(r->store, d, &text, &err);
+        rc = rc < 0 ? rc : manifest_each(sb_text(&text), text.len, release_file, r, &err);
+        /* A damaged list cannot be followed: its files stay until somebody looks after them. */
+        if (rc < 0 && err.code != ERR_CORRUPT && err.code != ERR_NOT_FOUND) {
+            if (r->err) {
+                *r->err = err;
+            }
+            return rc;
+        }
+    }
+    int64_t rc = db_run(r->db, SQL_OBJECT_FORGET, r->err, "i", head);
+    return rc < 0 ? (int)rc : unlink_unnamed(r, d, bytes, kind);
+}
+
+static int release_file(const struct manifest_entry *e, void *arg, struct err *err)
+{
+    (void)err;
+    return e->kind == 'f' || e->kind == 'x' ? release_object(&e->digest, e->bytes, OBJECT_FILE, arg)
+                                            : 0;
+}
+
+struct entry_row {
+    struct str result;
+    int64_t work;
+    bool has_identity;
+    struct digest identity;
+};
+
+/* 1: read, 0: there is none. */
+static int read_entry(struct db *db, int64_t id, struct entry_row *ret, struct err *err)
+{
+    CLEANUP(db_row_done) struct db_row *row = NULL;
+    size_t len;
+    int rc = db_query(db, SQL_ENTRY_OF, &row, err, "i", id);
+
+    rc = rc < 0 ? rc : db_step(row, err);
+    if (rc <= 0) {
+        return rc;
+    }
+    const void *data = db_blob(row, 0, &len);
+    sb_add(&ret->result, data, data ? len : 0);
+    ret->work = db_i64(row, 1);
+    const void *identity = db_blob(row, 2, &len);
+    ret->has_identity = identity && len == DIGEST_SIZE;
+    if (ret->has_identity) {
+        memcpy(ret->identity.bytes, identity, DIGEST_SIZE);
+    }
+    return 1;
+}
+
+static int remove_rows(struct db *db, int64_t id, const struct entry_row *e, struct err *err)
+{
+    int64_t rc = db_run(db, SQL_ENTRY_DELETE, err, "i", id);
+
+    rc = rc < 0 ? rc : db_run(db, SQL_HIT_FORGET, err, "i", id);
+    rc = rc < 0 ? rc : db_run(db, SQL_PIN_FORGET, err, "i", id);
+    rc = rc < 0 ? rc : db_run(db, SQL_WORK_RELEASE, err, "i", e->work);
+    rc = rc < 0 ? rc : db_run(db, SQL_WORK_FORGET, err, "i", e->work);
+    if (rc >= 0 && e->has_identity) {
+        rc = db_run(db, SQL_IDENTITY_FORGET, err, "bi", e->identity.bytes, (size_t)DIGEST_SIZE, id);
+    }
+    return rc < 0 ? (int)rc : 0;
+}
+
+int entry_remove(struct store *s, struct db *db, int64_t id, struct freed *freed, struct err *err)
+{
+    struct release r = {s, db, freed, err};
+    struct entry_row e = {0};
+    int rc = read_entry(db, id, &e, err);
+
+    if (rc == 1) {
+        rc = remove_rows(db, id, &e, err);
+        if (rc == 0) {
+            struct err own = {0};
+            rc = result_each_object(sb_text(&e.result), e.result.len, release_object, &r, &own);
+            if (rc < 0 && own.code == ERR_CORRUPT) {
+                log_debug("store", "entry %lld: %s", (long long)id, own.msg);
+                rc = 0;
+            }
+        }
+        rc = rc < 0 ? rc : 1;
+    }
+    sb_done(&e.result);
+    return rc;
+}
