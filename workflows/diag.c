@@ -38,6 +38,9 @@ void diags_set_text(struct diags *d, const char *text, size_t len)
     free(d->text);
     d->text = xstrndup(text, len);
     d->text_len = len;
+    d->lines = NULL;
+    d->n_lines = 0;
+    d->seen_line = 0;
 }
 
 static bool same_diag(const struct diag *a, struct span at, const char *message)

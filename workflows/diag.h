@@ -35,6 +35,8 @@ struct diags {
     uint32_t
         *lines; /* where each line of text begins; made at first use by place.h, in the arena */
     size_t n_lines;
+    uint32_t seen_line, seen_col; /* the place looked up last, and its byte offset */
+    size_t seen_at;
     struct diag *items;
     size_t len, cap;
     size_t errors, warnings;

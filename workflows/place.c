@@ -81,11 +81,20 @@ void place_init(struct place *p, const char *text, size_t len, struct span at, s
     const char *begin = d->text + d->lines[at.line - 1];
     const char *end = d->text + d->text_len;
     const char *raw = begin;
-    for (uint32_t col = 1; raw < end && *raw != '\n' && col < at.col; col++) {
+    uint32_t col = 1;
+    /* A generated file may be one long line: go on from where the scalar before began. */
+    if (d->seen_line == at.line && d->seen_col <= at.col) {
+        raw = d->text + d->seen_at;
+        col = d->seen_col;
+    }
+    for (; raw < end && *raw != '\n' && col < at.col; col++) {
         do {
             raw++;
         } while (raw < end && is_continuation(*raw));
     }
+    d->seen_line = at.line;
+    d->seen_col = col;
+    d->seen_at = (size_t)(raw - d->text);
     if (raw == end)
         return;
     p->raw = raw;
