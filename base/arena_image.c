@@ -210,6 +210,35 @@ static int read_header(int fd, const unsigned char tag[32], struct image_header 
     return fits ? 0 : 1;
 }
 
+/* Does the content agree with the header's digest? Read through a buffer, not through the mapping: pages that were only hashed would count as memory of the process. */
+static bool file_intact(int fd, const struct image_header *header)
+{
+    enum { CHUNK = 256 * 1024 };
+    CLEANUP(cleanup_free) char *chunk = xmalloc(CHUNK);
+    struct digest_ctx *c = digest_new();
+    struct digest found;
+    off_t at = IMAGE_HEADER;
+    const off_t end = (off_t)header->file_size;
+
+    digest_begin(c);
+    digest_add(c, header, offsetof(struct image_header, sha256));
+    while (at < end) {
+        size_t want = end - at < CHUNK ? (size_t)(end - at) : CHUNK;
+        ssize_t n = pread(fd, chunk, want, at);
+        if (n < 0 && errno == EINTR) {
+            continue;
+        }
+        if (n <= 0) {
+            break;
+        }
+        digest_add(c, chunk, (size_t)n);
+        at += n;
+    }
+    digest_end(c, &found);
+    digest_free(c);
+    return at == end && digest_eq(&found, &header->sha256);
+}
+
 /* Maps the file over the beginning of the reserved range and checks it. */
 static int map_image(struct arena *a, int fd, const struct image_header *header)
 {
@@ -217,17 +246,16 @@ static int map_image(struct arena *a, int fd, const struct image_header *header)
     const size_t len = (size_t)header->file_size;
     char *base =
         (char *)IMAGE_BASE; /* NOLINT(performance-no-int-to-ptr): the address is the format */
-    struct digest found;
 
+    if (!file_intact(fd, header)) {
+        return 1;
+    }
     /* Replaces nothing but our own reservation, whose rest stays for growth. */
     if (mmap(base, len, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_FIXED, fd, 0) != base) {
         return 1;
     }
-    madvise(base, len, MADV_WILLNEED);
-    image_digest(header, base + IMAGE_HEADER, len - IMAGE_HEADER, &found);
-    if (!digest_eq(&found, &header->sha256)) {
-        return 1;
-    }
+    madvise(base, len,
+            MADV_RANDOM); /* no read-around: what a run never looks at takes no memory of its own */
     a->next = base + len;
     a->end = base + ((len + page - 1) & ~(page - 1));
     a->used = len - IMAGE_HEADER;
