@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The life of a child on the loop: RUNNING (a pidfd is watched) -> ENDING (the leader is reaped, its
- * tree is cleared away in rounds) -> ENDED (on_exit was called). spawn.c starts, tree.c clears. */
+/* The life of a child on the loop: RUNNING (a pidfd is watched) -> ENDING (the leader is reaped,
+ * its tree is cleared away in rounds) -> ENDED (on_exit was called). spawn.c starts, tree.c clears. */
 #include "base/child.h"
 
 #include "base/err.h"

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Child processes: spawned with vfork's cost in their own process group, watched by pidfd, reaped exactly once.
  * Completion = the leader has exited and its whole process tree is gone: what is left in its group, or was re-parented to
- * us from its session (we are a subreaper), is ended with KILL and counted in `stragglers`. */
+ * us from its session (we are a subreaper), is ended with KILL and counted in `stragglers`. The latter are known by the variable
+ * WF_TOKEN: give each child one of its own in envp; without it only the group is ended. Spawn on the main thread. */
 #ifndef WF_BASE_CHILD_H
 #define WF_BASE_CHILD_H
 
@@ -43,12 +44,14 @@ pid_t child_pid(const struct child *c);
 uint64_t child_start_time(
     const struct child *c); /* field 22 of /proc/PID/stat, read on demand; 0 when gone */
 void child_signal(struct child *c, int signum); /* to the whole group; harmless when it ended */
-/* TERM to the group now, KILL to the whole tree after grace_ms (0: KILL at once). Repeating shortens the grace only. */
+/* TERM to the group now, KILL to the whole tree after grace_ms (0: KILL at once). Repeating shortens the grace only.
+ * When the leader obeys, the rest of its group has what is left of the grace. */
 void child_stop(struct child *c, int64_t grace_ms);
 /* After on_exit, or instead of it: kills the tree, waits, never calls on_exit. */
 void child_free(struct child *c);
 
-/* Runs a program to its end and collects its output (stdout, and stderr unless NULL), at most `max` bytes each. Blocking, for short helper programs.
+/* Runs a program to its end and collects its output (stdout, and stderr unless NULL), at most `max` bytes each. Blocking, for short helper programs, on any thread.
+ * argv[0] is looked for in PATH, the environment is ours. What it leaves in its group is ended, what it daemonized is not.
  * ret_status: the wait status. */
 struct str;
 int child_run(const char *const *argv, const char *input, size_t max, struct str *out,

@@ -284,6 +284,7 @@ static void set_limits(struct http_call *c, const struct http_request *req)
 {
     const struct curl_api *curl = c->http->curl;
     int64_t connect = req->connect_timeout_ms > 0 ? req->connect_timeout_ms : CONNECT_TIMEOUT_MS;
+    /* No CURLOPT_ACCEPT_ENCODING: bodies are left as they were served. */
     SET(CURLOPT_NOSIGNAL, 1L);
     SET(CURLOPT_CONNECTTIMEOUT_MS, (long)connect);
     SET(CURLOPT_TIMEOUT_MS, (long)req->timeout_ms);
@@ -291,11 +292,10 @@ static void set_limits(struct http_call *c, const struct http_request *req)
     SET(CURLOPT_REDIR_PROTOCOLS_STR, "http,https");
     SET(CURLOPT_FOLLOWLOCATION, req->follow ? 1L : 0L);
     SET(CURLOPT_MAXREDIRS, (long)REDIRECTS_MAX);
-    SET(CURLOPT_HTTP_CONTENT_DECODING, 0L); /* what is stored is what was served */
     SET(CURLOPT_SUPPRESS_CONNECT_HEADERS, 1L);
     SET(CURLOPT_TCP_KEEPALIVE, 1L);
     if (req->resume_from) {
-        /* As a header only: libcurl's own resuming would fail on a 200, which the caller handles. */
+        /* As a header only: libcurl's own resuming fails on a 200, which is the caller's to judge. */
         char range[32];
         snprintf(range, sizeof(range), "%llu-", (unsigned long long)req->resume_from);
         SET(CURLOPT_RANGE, range);

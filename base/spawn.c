@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* vfork + execve. Between the two the child runs on our memory while this thread is held: it makes
  * system calls only, and reports a failure by writing to our stack. All signals are blocked from
- * before vfork until the child has put every handler back, so that no handler of ours runs in it. */
+ * before vfork until the child has put every handler back: no handler of ours runs in it. */
 #include "base/spawn.h"
 
 #include "base/child.h"
@@ -20,8 +20,8 @@
 
 enum { EXTRA_FD = 3, FD_COUNT = 4, LAST_STANDARD_SIGNAL = 31 };
 
-/* Signals that programs like ours handle or ignore at some time, reset in every child. Resetting all
- * 31 would be a quarter of what a spawn costs us; others are reset when they were found unusual. */
+/* Signals that programs like ours handle or ignore at some time, reset in every child. Resetting
+ * all 31 would be a quarter of a spawn's cost to us; others are reset when found unusual. */
 static const int usual_suspects[] = {SIGHUP,  SIGINT,  SIGQUIT, SIGPIPE, SIGALRM, SIGTERM,
                                      SIGUSR1, SIGUSR2, SIGCHLD, SIGCONT, SIGTSTP, SIGTTIN,
                                      SIGTTOU, SIGXCPU, SIGXFSZ, SIGWINCH};

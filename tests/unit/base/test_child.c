@@ -227,17 +227,16 @@ Test(base_child, passes_descriptors_that_stand_in_each_others_place)
     char got[2][16] = {{0}};
     cr_assert_eq(pipe2(pipes[0], O_CLOEXEC), 0);
     cr_assert_eq(pipe2(pipes[1], O_CLOEXEC), 0);
-    const char *argv[] = {"sh", "-c", "echo one; echo three >&3", NULL};
+    const char *argv[] = {"sh", "-c", "echo one >&2; echo three >&3", NULL};
     struct child_spec spec = shell(argv);
-    int saved = dup(3);
-    cr_assert_eq(dup3(pipes[0][1], 3, O_CLOEXEC), 3); /* standard output stands at 3 */
-    spec.stdout_fd = 3;
+    int saved = dup(STDIN_FILENO);
+    /* What becomes standard error stands where standard input is put first. */
+    cr_assert_eq(dup3(pipes[0][1], STDIN_FILENO, O_CLOEXEC), STDIN_FILENO);
+    spec.stderr_fd = STDIN_FILENO;
     spec.extra_fd = pipes[1][1];
     int rc = child_spawn(loop, &spec, on_exit_seen, &seen, &c, &err);
-    if (saved >= 0) {
-        dup2(saved, 3);
-        close(saved);
-    }
+    dup2(saved, STDIN_FILENO);
+    close(saved);
     cr_assert_eq(rc, 0, "%s", err.msg);
     running++;
     loop_run(loop);
@@ -272,6 +271,40 @@ Test(base_child, process_in_its_own_session_is_ended)
     cr_assert_geq(how.stragglers, 2);
     cr_assert(!alive(inner));
     cr_assert(!alive(outer));
+}
+
+Test(base_child, process_without_environment_is_ended)
+{
+    CLEANUP(sb_done) struct str out = {0};
+    struct child_exit how = run_for_output(
+        "env -i /usr/bin/setsid /bin/sleep 1000 & echo $!;"
+        "while [ $(ps -o comm= $!) != sleep ]; do :; done", /* it has a session by then */
+        &out);
+    cr_assert_eq(how.stragglers, 1);
+    cr_assert(!alive(atoi(out.data)));
+}
+
+Test(base_child, a_librarys_child_is_left_alone)
+{
+    siginfo_t info;
+    int status = 0;
+    pid_t quick = fork(), slow;
+    if (quick == 0) {
+        _exit(9);
+    }
+    cr_assert_eq(waitid(P_PID, (id_t)quick, &info, WEXITED | WNOWAIT), 0);
+    slow = fork();
+    if (slow == 0) {
+        for (;;) {
+            pause();
+        }
+    }
+    cr_assert_eq(run("exit 0").stragglers, 0);
+    cr_assert_eq(waitpid(quick, &status, 0), quick);
+    cr_assert_eq(WEXITSTATUS(status), 9);
+    cr_assert_eq(waitpid(slow, NULL, WNOHANG), 0);
+    kill(slow, SIGKILL);
+    cr_assert_eq(waitpid(slow, NULL, 0), slow);
 }
 
 Test(base_child, another_steps_daemon_is_left_alone)
