@@ -19,6 +19,7 @@
 enum {
     LOSSES_MAX = 5,
     KILL_LIMIT_MS = 60000, /* an engine that does not end a container for this long after KILL */
+    EXIT_OF_CATATONIT = 1,
     EXIT_NOT_EXECUTABLE = 126,
     EXIT_NOT_FOUND = 127,
     EXIT_KILLED = 128 + SIGKILL,
@@ -339,14 +340,17 @@ void job_attach(struct job_handle *h)
 
 /* --- wait --- */
 
-/* Init starts whatever the image has; that it had nothing to start is in the log's first words. */
+/* Init starts whatever the step names. That there was nothing to start is told by its own only line. */
 static bool finish_if_not_found(struct job_handle *h, int code)
 {
-    if (code != EXIT_NOT_FOUND && code != EXIT_NOT_EXECUTABLE) {
+    if (code != EXIT_NOT_FOUND && code != EXIT_NOT_EXECUTABLE && code != EXIT_OF_CATATONIT) {
         return false;
     }
     CLEANUP(cleanup_free) char *words = xstrndup(h->log.first, h->log.first_len);
-    if (!text_starts(words, "ERROR (catatonit:") && !text_starts(words, "[FATAL tini")) {
+    bool of_init = (text_starts(words, "ERROR (catatonit:") && strstr(words, "failed to exec")) ||
+                   (text_starts(words, "[FATAL tini") && strstr(words, "] exec "));
+    const char *newline = strchr(words, '\n');
+    if (!of_init || !newline || newline[1] != '\0') {
         return false;
     }
     finish_refused(h, words);
