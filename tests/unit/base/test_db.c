@@ -24,7 +24,7 @@ static const char schema[] =
     "CREATE TABLE thing(id INTEGER PRIMARY KEY, name TEXT, data BLOB, size REAL) STRICT;";
 
 static char *dir;
-static const char *path;
+static char *path;
 static struct db *db;
 static struct err err;
 
@@ -47,7 +47,7 @@ static void tear_down(void)
 {
     db_close(db);
     temp_done(dir);
-    free((void *)path);
+    free(path);
 }
 
 TestSuite(base_db, .init = set_up, .fini = tear_down, .timeout = 30);
