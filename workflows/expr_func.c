@@ -169,7 +169,7 @@ int format_apply(struct slice format, const struct slice *texts, uint32_t count,
             return err_set(err, ERR_INVALID, 0,
                            "a '}' in format() stands alone; write }} for the character itself");
         } else if (c == '{') {
-            uint32_t n;
+            uint32_t n = 0;
             int rc = placeholder(format, &i, count, &n, err);
             if (rc)
                 return rc;
