@@ -29,7 +29,7 @@ int cache_gc(struct store *s, const struct gc_options *o, struct gc_report *ret,
 struct cache_stats {
     uint64_t entries, objects, object_bytes, database_bytes;
     int64_t oldest_ms, newest_ms;
-    uint64_t runs, hits, misses; /* over the runs the store remembers */
+    uint64_t runs, hits, misses; /* over the newest 1000 runs the store remembers */
     int64_t saved_ms;
 };
 int cache_stats(struct store *s, struct cache_stats *ret, struct err *err);

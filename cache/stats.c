@@ -1,0 +1,177 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What the store holds, in numbers and as a list. */
+#include "base/db.h"
+#include "base/err.h"
+#include "base/mem.h"
+#include "cache/gc_internal.h"
+#include "cache/store_internal.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+
+static uint64_t file_bytes(const struct store *s, const char *name)
+{
+    CLEANUP(cleanup_free) char *path = store_path(s, name);
+    struct stat st;
+
+    return stat(path, &st) == 0 ? (uint64_t)st.st_size : 0;
+}
+
+static int read_content(struct store *s, struct cache_stats *st, struct err *err)
+{
+    CLEANUP(db_row_done) struct db_row *objects = NULL;
+    CLEANUP(db_row_done) struct db_row *entries = NULL;
+
+    int rc = db_query(s->db, SQL_OBJECT_TOTAL, &objects, err, "");
+    rc = rc < 0 ? rc : db_step(objects, err);
+    rc = rc < 0 ? rc : db_query(s->db, SQL_ENTRY_BOUNDS, &entries, err, "");
+    rc = rc < 0 ? rc : db_step(entries, err);
+    if (rc < 0) {
+        return rc;
+    }
+    st->objects = (uint64_t)db_i64(objects, 0);
+    st->object_bytes = (uint64_t)db_i64(objects, 1);
+    st->entries = (uint64_t)db_i64(entries, 0);
+    st->oldest_ms = db_i64(entries, 1);
+    st->newest_ms = db_i64(entries, 2);
+    return 0;
+}
+
+/* --- hits: from the runs' own blobs --- */
+
+/* Entries looked up so far: when made, how long it took. */
+struct spans {
+    struct id_map made, took;
+};
+
+static int span_of(struct store *s, struct spans *known, int64_t id, int64_t *ret_made,
+                   int64_t *ret_took, struct err *err)
+{
+    const int64_t *made = id_map_get(&known->made, id);
+
+    if (!made) {
+        CLEANUP(db_row_done) struct db_row *row = NULL;
+        int rc = db_query(s->db, SQL_ENTRY_SPAN, &row, err, "i", id);
+        rc = rc < 0 ? rc : db_step(row, err);
+        if (rc < 0) {
+            return rc;
+        }
+        /* One that is gone cannot be told: it counts as neither. */
+        *id_map_put(&known->made, id) = rc == 1 ? db_i64(row, 0) : INT64_MAX;
+        *id_map_put(&known->took, id) = rc == 1 ? db_i64(row, 1) : -1;
+        made = id_map_get(&known->made, id);
+    }
+    *ret_made = *made;
+    *ret_took = *id_map_get(&known->took, id);
+    return 0;
+}
+
+static int count_run(struct store *s, struct spans *known, struct db_row *row,
+                     struct cache_stats *st, struct err *err)
+{
+    size_t len;
+    int64_t started = db_i64(row, 0);
+    const void *used = db_blob(row, 1, &len);
+
+    for (size_t i = 0; used && i < len / 8; i++) {
+        int64_t id = gc_used_id(used, i), made, took;
+        if (id == 0) {
+            continue;
+        }
+        int rc = span_of(s, known, id, &made, &took, err);
+        if (rc < 0) {
+            return rc;
+        }
+        if (took < 0) {
+            continue;
+        }
+        if (made < started) {
+            st->hits++;
+            st->saved_ms += took;
+        } else {
+            st->misses++;
+        }
+    }
+    return 0;
+}
+
+static int read_runs(struct store *s, struct cache_stats *st, struct err *err)
+{
+    CLEANUP(db_row_done) struct db_row *row = NULL;
+    struct spans known = {0};
+    int rc = db_query(s->db, SQL_STATS_RUNS, &row, err, "");
+
+    while (rc >= 0 && (rc = db_step(row, err)) == 1) {
+        st->runs++;
+        rc = count_run(s, &known, row, st, err);
+    }
+    id_map_done(&known.made);
+    id_map_done(&known.took);
+    return rc < 0 ? rc : 0;
+}
+
+int cache_stats(struct store *s, struct cache_stats *ret, struct err *err)
+{
+    struct cache_stats st = {0};
+    int rc = 0;
+
+    if (s->db) {
+        rc = read_content(s, &st, err);
+        rc = rc < 0 ? rc : read_runs(s, &st, err);
+        st.database_bytes = file_bytes(s, "wf.db") + file_bytes(s, "wf.db-wal");
+    }
+    if (rc == 0) {
+        *ret = st;
+    }
+    return rc;
+}
+
+/* --- the list --- */
+
+static int add_bytes(const struct digest *d, uint64_t bytes, enum object_kind kind, void *arg)
+{
+    (void)d;
+    (void)kind;
+    *(uint64_t *)arg += bytes;
+    return 0;
+}
+
+int cache_list(struct store *s, const char *workflow, const char *step, uint32_t limit,
+               bool (*fn)(const struct cache_row *r, void *arg), void *arg, struct err *err)
+{
+    CLEANUP(db_row_done) struct db_row *row = NULL;
+    char hex[DIGEST_HEX + 1];
+    size_t len;
+
+    if (!s->db) {
+        return 0;
+    }
+    /* 0: no limit. */
+    int rc = db_query(s->db, SQL_ENTRY_LIST, &row, err, "tti", workflow, step,
+                      limit ? (int64_t)limit : INT64_MAX);
+    while (rc >= 0 && (rc = db_step(row, err)) == 1) {
+        struct digest key = {{0}};
+        const void *data = db_blob(row, 1, &len);
+        if (data && len == DIGEST_SIZE) {
+            memcpy(key.bytes, data, DIGEST_SIZE);
+        }
+        digest_hex(&key, hex);
+        struct cache_row r = {
+            .id = db_i64(row, 0),
+            .key = hex,
+            .workflow = db_text(row, 2),
+            .step = db_text(row, 3),
+            .made_at_ms = db_i64(row, 4),
+            .last_hit_ms = db_i64(row, 5),
+            .duration_ms = db_i64(row, 6),
+            .pinned = !db_is_null(row, 8),
+        };
+        data = db_blob(row, 7, &len);
+        result_each_object(data ? data : "", data ? len : 0, add_bytes, &r.bytes, NULL);
+        if (!fn(&r, arg)) {
+            return 0;
+        }
+    }
+    return rc;
+}
