@@ -44,14 +44,4 @@ const char *classifier_names(void); /* "softmax, mlp, …" */
 void model_save(const struct classifier *c, const void *model, uint32_t pixels, const char *path);
 void *model_load(const char *path, uint32_t pixels, const struct classifier **ret_kind);
 
-/* The most probable class; the first of equals. */
-uint32_t best_class(const float *probabilities);
-
-/* Right answers counted, and the cross-entropy summed with no probability taken below 1e-6: vote shares may be 0. */
-struct score {
-    uint64_t images, right;
-    double loss;
-};
-void score_add(struct score *s, const float *probabilities, const uint8_t *labels, size_t n);
-
 #endif

@@ -92,7 +92,7 @@ static void cut_small(const struct scratch *w, const uint32_t *samples, const st
 {
     uint16_t sorted[SMALL_NODE]; /* value and label */
     for (uint32_t i = 0; i < r->count; i++) {
-        uint16_t x = (uint16_t)(w->values[i] << 8 | label_of(samples[i]));
+        uint16_t x = (uint16_t)((uint32_t)w->values[i] << 8 | label_of(samples[i]));
         uint32_t at = i;
         for (; at > 0 && sorted[at - 1] > x; at--)
             sorted[at] = sorted[at - 1];

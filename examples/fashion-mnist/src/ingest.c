@@ -109,6 +109,7 @@ static void write_description(const char *to, const struct summary *train,
 
 int main(int argc, char **argv)
 {
+    option_help(argc, argv, usage);
     static const struct option options[] = {
         {"from", required_argument, NULL, 'f'},
         {"to", required_argument, NULL, 't'},

@@ -2,6 +2,7 @@
 /* softmax: logistic regression of ten classes; mlp: the same behind one hidden layer of rectified units.
  * Pixels are standardised by the training set's mean and deviation; mini-batches in shuffled order, Adam, a small weight decay, and a tenth of the rate in the last third. */
 #include "classifier.h"
+#include "score.h"
 #include "util.h"
 
 #include <cblas.h>

@@ -45,6 +45,7 @@ static void predict(const char *model_path, const char *data, const char *out_pa
 
 int main(int argc, char **argv)
 {
+    option_help(argc, argv, usage);
     static const struct option options[] = {
         {"model", required_argument, NULL, 'm'},
         {"data", required_argument, NULL, 'd'},

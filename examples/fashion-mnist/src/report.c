@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* fashion-report: the final table. Every trained model by its own metrics; the chosen ones and the ensemble measured again, from their probabilities. */
-#include "classifier.h"
+#include "dataset.h"
 #include "json.h"
+#include "score.h"
 #include "util.h"
 
 #include <getopt.h>
@@ -40,6 +41,7 @@ static void list_add(struct list *l, const char *item)
 
 static struct options read_options(int argc, char **argv)
 {
+    option_help(argc, argv, usage);
     static const struct option options[] = {
         {"data", required_argument, NULL, 'd'},     {"metrics", required_argument, NULL, 'j'},
         {"names", required_argument, NULL, 'n'},    {"members", required_argument, NULL, 'm'},
@@ -147,8 +149,8 @@ static void print_table(FILE *out, const struct line *lines, size_t n, const str
         fprintf(out, "%-9s %-24s %8.4f  %9.3f  %8.4f  %7.1f  %s\n", l->name, l->title, l->accuracy,
                 l->published, l->loss, l->seconds, chosen);
     }
-    fprintf(out, "%-9s %-24s %8.4f  %9s  %8.4f  %7s  %s\n", "ensemble", "mean of the chosen",
-            accuracy_of(ensemble), "", ensemble->loss / (double)ensemble->images, "", "");
+    fprintf(out, "%-9s %-24s %8.4f  %9s  %8.4f\n", "ensemble", "mean of the chosen",
+            accuracy_of(ensemble), "", ensemble->loss / (double)ensemble->images);
     double gain = accuracy_of(ensemble) - best;
     fprintf(out,
             "The ensemble is right about %" PRIu64 " of %" PRIu64

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* fashion-train: trains one classifier, measures it on the test images, and writes the model and its metrics. */
 #include "classifier.h"
+#include "score.h"
 #include "util.h"
 
 #include <getopt.h>
@@ -28,6 +29,7 @@ static uint32_t number(const char *option, const char *text, uint32_t high)
 
 static struct choices read_options(int argc, char **argv)
 {
+    option_help(argc, argv, usage);
     static const struct option options[] = {
         {"model", required_argument, NULL, 'm'},      {"data", required_argument, NULL, 'd'},
         {"out", required_argument, NULL, 'o'},        {"metrics", required_argument, NULL, 'j'},

@@ -9,7 +9,7 @@
 #include <string.h>
 #include <time.h>
 
-static void complain(const char *format, va_list args)
+__attribute__((format(printf, 1, 0))) static void complain(const char *format, va_list args)
 {
     fprintf(stderr, "%s: ", program_invocation_short_name);
     vfprintf(stderr, format, args);
@@ -103,6 +103,14 @@ double seconds_now(void)
     struct timespec t;
     clock_gettime(CLOCK_MONOTONIC, &t);
     return (double)t.tv_sec + (double)t.tv_nsec / 1e9;
+}
+
+void option_help(int argc, char **argv, const char *usage)
+{
+    if (argc > 1 && strcmp(argv[1], "--help") == 0) {
+        fputs(usage, stdout);
+        exit(0);
+    }
 }
 
 uint64_t option_number(const char *usage, const char *option, const char *text, uint64_t low,

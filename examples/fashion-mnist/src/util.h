@@ -26,6 +26,8 @@ char *file_load(const char *path, size_t *ret_len);
 
 double seconds_now(void); /* monotonic */
 
+/* Prints how to call the program and ends it, if --help is its first word. */
+void option_help(int argc, char **argv, const char *usage);
 /* A whole number from low to high, or the usage error that names the option. */
 uint64_t option_number(const char *usage, const char *option, const char *text, uint64_t low,
                        uint64_t high);
