@@ -3,6 +3,7 @@
 #include "base/child.h"
 #include "base/fs.h"
 #include "base/mem.h"
+#include "cache/store.h"
 #include "container_fixture.h"
 
 #include <criterion/criterion.h>
@@ -353,6 +354,61 @@ Test(steps_container, engine_killed_while_a_step_runs)
     read_log(&log);
     cr_expect_eq(log.len, strlen("one\nerr\ntwo\n"), "%s", sb_text(&log));
     cr_expect_not_null(strstr(sb_text(&log), "two\n"));
+}
+
+static int make_container(const char *name, const char *store, const char *run)
+{
+    CLEANUP(sb_done) struct str path = {0}, body = {0};
+    sb_printf(&path, "/containers/create?name=%s", name);
+    sb_printf(&body,
+              "{\"Image\":\"%s\",\"Entrypoint\":[\"/bin/busybox\",\"sleep\",\"600\"],"
+              "\"Labels\":{\"wf.store\":\"%s\",\"wf.run\":\"%s\"},"
+              "\"HostConfig\":{\"NetworkMode\":\"none\"}}",
+              fx.image_id, store, run);
+    int status = call_engine("POST", sb_text(&path), sb_text(&body));
+    sb_clear(&path);
+    sb_printf(&path, "/containers/%s/start", name);
+    return status == 201 ? call_engine("POST", sb_text(&path), NULL) : status;
+}
+
+static bool is_there(const char *name)
+{
+    CLEANUP(sb_done) struct str path = {0};
+    sb_printf(&path, "/containers/%s/json", name);
+    return call_engine("GET", sb_text(&path), NULL) == 200;
+}
+
+Test(steps_container, what_a_killed_run_left_is_removed)
+{
+    enum { DEAD, LIVE, FOREIGN, N };
+    static const char *const runs[N] = {"01ARZ3NDEKTSV4RRFFQ69G5FA0", "01ARZ3NDEKTSV4RRFFQ69G5FA1",
+                                        "01ARZ3NDEKTSV4RRFFQ69G5FA0"};
+    CLEANUP(cleanup_free) char *dir = fs_join(fx.dir, "store");
+    struct store_options o = {.dir = dir};
+    struct store *s = NULL;
+    struct err err = {0};
+    cr_assert_eq(store_open(&o, &s, &err), 0, "%s", err.msg);
+    int live = -1;
+    cr_assert_eq(store_live(s, runs[LIVE], &live, &err), 0, "%s", err.msg);
+    char names[N][64];
+    for (int i = 0; i < N; i++) {
+        snprintf(names[i], sizeof(names[i]), "wf-unit-%s-%d", fx.token, i);
+        const char *store = i == FOREIGN ? fx.token : store_id(s);
+        cr_assert_eq(make_container(names[i], store, runs[i]), 204);
+    }
+    fx.x->ops->reap(fx.x, s);
+    fx.x->ops->drain(fx.x, 60000);
+    cr_expect(!is_there(names[DEAD]));
+    cr_expect(is_there(names[LIVE]));
+    cr_expect(is_there(names[FOREIGN]));
+    store_unlive(s, runs[LIVE], live);
+    fx.x->ops->reap(fx.x, s);
+    fx.x->ops->drain(fx.x, 60000);
+    cr_expect(!is_there(names[LIVE]));
+    reap_remove(fx.c, names[FOREIGN]);
+    fx.x->ops->drain(fx.x, 60000);
+    cr_expect(!is_there(names[FOREIGN]));
+    store_close(s);
 }
 
 Test(steps_container, many_at_once)
