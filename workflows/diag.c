@@ -58,11 +58,13 @@ static void diag_add(struct diags *d, enum severity severity, struct span at, co
     for (size_t i = 0; i < d->len; i++) {
         if (same_diag(&d->items[i], at, sb_text(&text))) {
             sb_done(&text);
+            d->deaf = true;
             return;
         }
     }
     (*counter)++;
-    if (*counter <= DIAGS_SHOWN) {
+    d->deaf = *counter > DIAGS_SHOWN;
+    if (!d->deaf) {
         if (d->len == d->cap) {
             d->cap = d->cap ? 2 * d->cap : 16;
             d->items = xreallocarray(d->items, d->cap, sizeof(*d->items));
@@ -94,7 +96,7 @@ void diag_warn(struct diags *d, struct span at, const char *code, const char *fm
 /* NULL when there is none, or when the newest one was only counted. */
 static struct diag *newest(struct diags *d)
 {
-    if (d->len == 0 || d->errors > DIAGS_SHOWN || d->warnings > DIAGS_SHOWN)
+    if (d->len == 0 || d->deaf)
         return NULL;
     return &d->items[d->len - 1];
 }

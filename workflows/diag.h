@@ -40,6 +40,7 @@ struct diags {
     struct diag *items;
     size_t len, cap;
     size_t errors, warnings;
+    bool deaf; /* the newest one was not kept: hints for it go nowhere */
 };
 
 void diags_init(struct diags *d, const char *file);

@@ -4,6 +4,7 @@
 #include "base/arena.h"
 #include "base/mem.h"
 #include "base/str.h"
+#include "base/suggest.h"
 #include "workflows/load_internal.h"
 
 #include <string.h>
@@ -33,6 +34,8 @@ static bool may_default(const char *key)
 static const struct schema_key *default_key(struct loader *l, const struct node_pair *p)
 {
     const struct schema_key *key = load_key(l, &schema_step, p, "defaults");
+    if (key == NULL)
+        diag_did_you_mean(l->d, suggest_nearest(p->key, step_kind_names, KIND_COUNT));
     if (key == NULL || may_default(p->key))
         return key;
     diag_error(l->d, p->key_span, "bad-default", "'%s' cannot have a default", p->key);

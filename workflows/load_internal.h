@@ -41,7 +41,8 @@ struct prototype {
 struct step_facts {
     const struct node *node;                            /* the step's mapping; NULL: it was none */
     const struct node *needs, *from, *publish, *matrix; /* NULL: absent */
-    uint8_t own[MAX_STEP_KEYS / 8];                     /* keys that stand on the step itself */
+    bool unknown_keys;              /* some were reported: what is missing may be one of them */
+    uint8_t own[MAX_STEP_KEYS / 8]; /* keys that stand on the step itself */
 };
 
 struct entry;

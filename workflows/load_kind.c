@@ -180,15 +180,36 @@ static void finish_executor(struct loader *l, struct step *s, const struct step_
         diag_error(l->d, s->span, "missing-key", "step '%s' has executor: container and no image",
                    s->name);
     } else if (s->executor == EXECUTOR_PROCESS && s->image != NULL) {
-        /* The nearer word wins: a default for containers holds for those that are some. */
-        if (facts_own_name(f, "image") && !facts_own_name(f, "executor")) {
-            s->executor = EXECUTOR_CONTAINER;
-        } else {
-            s->image = NULL;
+        /* The nearer word wins: a default for containers holds for those that are some. Both on the step are a slip, unless a param decides. */
+        bool image = facts_own_name(f, "image"), executor = facts_own_name(f, "executor");
+        const struct node *word = executor ? node_get(f->node, "executor") : NULL;
+        if (image && word != NULL && strstr(word->text, "${{") == NULL) {
+            diag_error(l->d, facts_place(s, f, "executor"), "bad-value",
+                       "a step with an image runs in a container, not as a process");
+            diag_hint(l->d, "leave out one of them; image: null removes a default");
         }
+        if (image && !executor)
+            s->executor = EXECUTOR_CONTAINER;
+        else
+            s->image = NULL;
     }
     if (s->executor == EXECUTOR_AUTO)
         s->executor = s->image != NULL ? EXECUTOR_CONTAINER : EXECUTOR_PROCESS;
+}
+
+/* What only a process of the user's would heed. */
+static void refuse_process_keys(struct loader *l, struct step *s, const struct step_facts *f)
+{
+    static const char *const keys[] = {"image",    "pull",    "executor", "env",
+                                       "pass_env", "secrets", "workdir",  "shell",
+                                       "network",  "inputs",  "resources"};
+    for (size_t i = 0; i < ARRAY_LEN(keys); i++) {
+        if (facts_own_name(f, keys[i]) && !(strcmp(keys[i], "image") == 0 && s->image == NULL))
+            diag_error(l->d, facts_place(s, f, keys[i]), "kind-key",
+                       "'%s' is for run or command, and step '%s' has neither", keys[i], s->name);
+    }
+    s->image = NULL;
+    s->executor = EXECUTOR_PROCESS;
 }
 
 static void finish_process(struct loader *l, struct step *s, const struct step_facts *f)
@@ -197,15 +218,17 @@ static void finish_process(struct loader *l, struct step *s, const struct step_f
     if (run && command) {
         diag_error(l->d, facts_place(s, f, "command"), "bad-value",
                    "step '%s' has both run and command: keep one", s->name);
-    } else if (!run && !command && (s->kind == KIND_COMMAND || s->kind == KIND_TRAIN)) {
+    } else if (!run && !command && !f->unknown_keys &&
+               (s->kind == KIND_COMMAND || s->kind == KIND_TRAIN)) {
         require(l, s, "run or command", "for example run: echo hello");
-        if (facts_own_name(f, "source"))
-            diag_hint(l->d, "a source is fetched by kind: ingest");
     }
     if (command && facts_own_name(f, "shell"))
         diag_error(l->d, facts_place(s, f, "shell"), "bad-value",
                    "'shell' is for run; a command runs without a shell");
-    finish_executor(l, s, f);
+    if (run || command || s->kind == KIND_COMMAND || s->kind == KIND_TRAIN)
+        finish_executor(l, s, f);
+    else
+        refuse_process_keys(l, s, f);
 }
 
 void finish_kind(struct loader *l, struct step *s, const struct step_facts *f)

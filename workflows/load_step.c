@@ -18,7 +18,7 @@ static void key_run(struct loader *l, struct step *s, const struct entry *e)
 {
     s->run = load_text_of(l, e->value, "run", e->key->type, step_shell_is_posix(s));
     if (s->run != NULL && s->run->source[strspn(s->run->source, " \t\n")] == '\0')
-        load_expected_as(l, e->value, "run", "a script, not blanks");
+        diag_error(l->d, e->value->span, "bad-value", "the script is empty");
 }
 
 static void key_command(struct loader *l, struct step *s, const struct entry *e)
@@ -401,8 +401,8 @@ static void own_keys(struct loader *l, struct step *s, struct step_facts *f, boo
         struct entry e = {
             .key = load_key(l, &schema_step, p, "a step"), .value = p->value, .at = p->key_span};
         if (e.key == NULL)
-            continue;
-        if (!any_kind && (e.key->kinds & (1u << s->kind)) == 0)
+            f->unknown_keys = true;
+        else if (!any_kind && (e.key->kinds & (1u << s->kind)) == 0)
             refuse_for_kind(l, s, p, e.key);
         else if (p->value != shell || strcmp(p->key, "shell") != 0)
             load_step_key(l, s, f, &e);
@@ -426,11 +426,35 @@ static void inherited_keys(struct loader *l, struct step *s, const struct step_f
     }
 }
 
+static void mark_param(struct expr *e, bool in_default, void *arg)
+{
+    struct loader *l = arg;
+    const char *name = e->name.root == ROOT_PARAMS ? e->name.text : NULL;
+    ptrdiff_t i = name != NULL ? map_find(&l->param_names, name, strlen(name)) : -1;
+    (void)in_default;
+    if (i >= 0)
+        l->param_used[i] = true;
+}
+
+/* A matrix is evaluated on its own; that it uses a param is noted here. Depth is capped by the reader. */
+static void mark_params(struct loader *l, const struct node *n)
+{
+    if (n->kind == NODE_SCALAR && strstr(n->text, "${{") != NULL) {
+        struct text *t = load_text_of(l, n, "matrix", "a value", false);
+        if (t != NULL)
+            text_each_name(t, mark_param, l);
+    }
+    for (uint32_t i = 0; n->kind != NODE_SCALAR && i < n->len; i++)
+        mark_params(l, n->kind == NODE_LIST ? n->items[i] : n->pairs[i].value);
+}
+
 static void finish_matrix(struct loader *l, struct step *s, const struct step_facts *f)
 {
     struct scope scope = load_scope(l);
     scope.step = s;
     s->is_matrix = f->matrix != NULL;
+    if (s->is_matrix)
+        mark_params(l, f->matrix);
     matrix_expand(s, f->matrix, &scope, l->a, l->d);
     if (!s->is_matrix && (s->max_parallel > 0 || s->fail_fast)) {
         const char *key = s->max_parallel > 0 ? "max_parallel" : "fail_fast";

@@ -22,8 +22,8 @@ bool is_null(const struct node *n)
 void load_expected_as(struct loader *l, const struct node *n, const char *name, const char *what)
 {
     if (n->kind != NODE_SCALAR)
-        diag_error(l->d, n->span, "bad-value", "'%s' must be %s, not %s", name, what,
-                   n->kind == NODE_LIST ? "a list" : "a mapping");
+        diag_error(l->d, n->span, "bad-value", "'%s' must be %s, not %s%s", name, what,
+                   n->len == 0 ? "an empty " : "a ", n->kind == NODE_LIST ? "list" : "mapping");
     else if (n->type == SCALAR_NULL)
         diag_error(l->d, n->span, "bad-value", "'%s' must be %s, and has no value", name, what);
     else
@@ -34,6 +34,16 @@ void load_expected_as(struct loader *l, const struct node *n, const char *name, 
 void load_expected(struct loader *l, const struct entry *e)
 {
     load_expected_as(l, e->value, e->key->name, e->key->type);
+}
+
+/* As load_expected(), where the text may be what an expression gave. */
+static void wrong_text(struct loader *l, const struct entry *e, const char *text)
+{
+    if (text == e->value->text)
+        load_expected(l, e);
+    else
+        diag_error(l->d, e->value->span, "bad-value", "'%s' must be %s, and is '%.*s' here",
+                   e->key->name, e->key->type, SHOWN, text);
 }
 
 struct scope load_scope(struct loader *l)
@@ -138,7 +148,7 @@ bool load_bool(struct loader *l, const struct entry *e, bool *ret)
     /* A param of type string may carry the word. */
     bool word = type == SCALAR_BOOL || (type == SCALAR_STRING && text != e->value->text);
     if (!word || (!yes && strcasecmp(text, "false") != 0)) {
-        load_expected(l, e);
+        wrong_text(l, e, text);
         if (strcasecmp(text, "yes") == 0 || strcasecmp(text, "on") == 0)
             diag_hint(l->d, "write true");
         else if (strcasecmp(text, "no") == 0 || strcasecmp(text, "off") == 0)
@@ -170,7 +180,7 @@ bool load_count(struct loader *l, const struct entry *e, uint32_t min, uint32_t 
     if (text == NULL)
         return false;
     if (!parse_whole(text, &v)) {
-        load_expected(l, e);
+        wrong_text(l, e, text);
         return false;
     }
     if (v < min) {
@@ -190,7 +200,7 @@ bool load_number(struct loader *l, const struct entry *e, double *ret)
     char *end = NULL;
     double v = strtod(text, &end);
     if (end == text || *end != '\0' || !isfinite(v) || strpbrk(text, "xXnN") != NULL) {
-        load_expected(l, e);
+        wrong_text(l, e, text);
         return false;
     }
     *ret = v;
@@ -204,7 +214,7 @@ bool load_duration(struct loader *l, const struct entry *e, int64_t *ret_ms)
         return false;
     if (parse_duration(text, ret_ms, NULL) == 0)
         return true;
-    load_expected(l, e);
+    wrong_text(l, e, text);
     if (strspn(text, "0123456789") == strlen(text))
         diag_hint(l->d, "write %s%s for seconds", text, "s");
     return false;
@@ -222,7 +232,7 @@ bool load_choice(struct loader *l, const struct entry *e, const char *const *nam
             return true;
         }
     }
-    load_expected(l, e);
+    wrong_text(l, e, text);
     diag_did_you_mean(l->d, suggest_nearest(text, names, count));
     return false;
 }
@@ -235,7 +245,7 @@ bool load_sha256(struct loader *l, const struct entry *e, const char **ret)
     if (text_starts(text, "sha256:"))
         text += strlen("sha256:");
     if (strlen(text) != 64 || strspn(text, "0123456789abcdefABCDEF") != 64) {
-        load_expected(l, e);
+        wrong_text(l, e, text);
         return false;
     }
     char *lower = arena_strdup(l->a, text);

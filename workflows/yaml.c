@@ -28,11 +28,11 @@ struct anchor {
 };
 struct frame {
     struct node *node;
-    size_t first;     /* its first item or pair on the shared stacks */
-    uint64_t started; /* value of `nodes` before it */
-    ptrdiff_t anchor; /* index or -1 */
-    bool key_next;
-    struct node_pair pair; /* the key that waits for its value */
+    size_t first;           /* its first item or pair on the shared stacks */
+    uint64_t started;       /* value of `nodes` before it */
+    ptrdiff_t anchor;       /* index or -1 */
+    bool key_next, bad_key; /* a bad key was reported; its value is dropped */
+    struct node_pair pair;  /* the key that waits for its value */
 };
 struct reader {
     yaml_parser_t parser;
@@ -92,11 +92,15 @@ static void block_place(struct reader *r, struct node *n)
     n->block = true;
 }
 
+/* `!cancelled()` reads as a tag with an empty value: the likeliest slip with tags. `value` is NULL for a list or mapping. */
 static void refuse_tag(struct reader *r, struct span at, const char *tag, const char *value)
 {
+    static const char core[] = "tag:yaml.org,2002:";
+    bool standard = strncmp(tag, core, strlen(core)) == 0;
     diag_error(r->d, at, "yaml-tag",
-               "'%.60s' reads as a YAML tag, and tags are not part of the language", tag);
-    if (tag[0] == '!' && tag[1] != '!' && tag[1] != '\0' && tag[1] != '<')
+               "'%s%.60s' reads as a YAML tag, and tags are not part of the language",
+               standard ? "!!" : "", standard ? tag + strlen(core) : tag);
+    if (!standard && value != NULL && tag[0] == '!' && tag[1] != '\0')
         diag_hint(r->d, "write ${{ %.60s%s%.60s }}", tag, *value ? " " : "", value);
 }
 
@@ -110,8 +114,13 @@ static void new_scalar(struct reader *r, const yaml_event_t *e, struct node *n)
     n->text = arena_strndup(r->arena, value, len);
     if (memchr(value, '\0', len) != NULL)
         diag_error(r->d, n->span, "yaml-nul", "a text may not hold the NUL character");
-    if (e->data.scalar.tag != NULL)
+    if (e->data.scalar.tag != NULL) {
         refuse_tag(r, n->span, (const char *)e->data.scalar.tag, value);
+        if (len == 0) { /* said once is enough: something that fits an `if` */
+            n->text = arena_strdup(r->arena, "true");
+            n->len = (uint32_t)strlen(n->text);
+        }
+    }
     switch (e->data.scalar.style) {
     case YAML_SINGLE_QUOTED_SCALAR_STYLE:
     case YAML_DOUBLE_QUOTED_SCALAR_STYLE:
@@ -126,10 +135,13 @@ static void new_scalar(struct reader *r, const yaml_event_t *e, struct node *n)
         break;
     default:
         n->plain = true;
-        n->type = yaml_plain_type(value, len);
-        if (n->type == SCALAR_NUMBER && yaml_is_special_number(value, len))
+        if (e->data.scalar.tag == NULL)
+            n->type = yaml_plain_type(value, len);
+        if (n->type == SCALAR_NUMBER && yaml_is_special_number(value, len)) {
             diag_error(r->d, n->span, "yaml-number",
                        "'%s' is not a number here: numbers are finite", value);
+            n->type = SCALAR_STRING;
+        }
     }
 }
 
@@ -192,10 +204,12 @@ static struct frame *top(struct reader *r)
 static void take_key(struct reader *r, struct frame *f, const struct node *n)
 {
     f->key_next = false;
+    f->bad_key = false;
     f->pair = (struct node_pair){.key = "", .key_span = n->span};
     if (n->kind != NODE_SCALAR) {
         diag_error(r->d, n->span, "yaml-key", "a key must be a text, not a list or a mapping");
         diag_hint(r->d, "quote a value that begins with { or [");
+        f->bad_key = true;
         return;
     }
     if (n->type != SCALAR_STRING) {
@@ -220,7 +234,8 @@ static void put_node(struct reader *r, struct node *n)
     } else {
         f->key_next = true;
         f->pair.value = n;
-        *vec_push(&r->pairs) = f->pair;
+        if (!f->bad_key)
+            *vec_push(&r->pairs) = f->pair;
     }
 }
 
@@ -231,7 +246,7 @@ static void open_node(struct reader *r, const yaml_event_t *e, enum node_kind ki
     n->kind = kind;
     n->span = mark_span(e->start_mark, e->end_mark);
     if (tag != NULL)
-        refuse_tag(r, n->span, (const char *)tag, "");
+        refuse_tag(r, n->span, (const char *)tag, NULL);
     if (r->frames.len >= MAX_DEPTH) {
         diag_error(r->d, n->span, "yaml-depth",
                    "lists and mappings may be nested %d deep, not deeper", MAX_DEPTH);
@@ -298,10 +313,13 @@ static void on_alias(struct reader *r, const yaml_event_t *e)
     if (n == NULL) { /* something to go on with */
         n = arena_alloc(r->arena, sizeof(*n));
         n->span = mark_span(e->start_mark, e->end_mark);
+        n->kind = !is_key && f != NULL && f->pair.merge ? NODE_MAP : NODE_SCALAR;
         n->type = is_key ? SCALAR_STRING : SCALAR_NULL;
         n->text = arena_strdup(r->arena, "");
     }
     put_node(r, n);
+    if (f != NULL && is_key)
+        f->bad_key = true;
 }
 
 static void on_event(struct reader *r, const yaml_event_t *e)
@@ -384,7 +402,9 @@ struct node *yaml_parse_partial(const char *text, size_t len, struct arena *a, s
     *r = (struct reader){.text = text, .len = len, .arena = a, .d = d, .line_no = 1};
     WF_ASSERT(yaml_parser_initialize(&r->parser));
     yaml_parser_set_encoding(&r->parser, YAML_UTF8_ENCODING);
-    yaml_parser_set_input_string(&r->parser, (const unsigned char *)text, len);
+    /* With its encoding told, libyaml counts a BOM as a column. */
+    size_t bom = len >= 3 && memcmp(text, "\xef\xbb\xbf", 3) == 0 ? 3 : 0;
+    yaml_parser_set_input_string(&r->parser, (const unsigned char *)text + bom, len - bom);
     size_t errors = d->errors;
     read_events(r);
     struct node *root = r->root;

@@ -91,7 +91,16 @@ void yaml_explain(const yaml_parser_t *p, const char *text, size_t len, struct d
         if (holds(line, "${{") && explain_line(line, from, problem, d))
             return;
     }
-    if (p->context != NULL)
+    if (p->context != NULL && strstr(p->context, "quoted scalar") != NULL &&
+        strstr(problem, "end of stream") != NULL) {
+        struct span from = {.line = (uint32_t)p->context_mark.line + 1,
+                            .col = (uint32_t)p->context_mark.column + 1};
+        diag_error(d, from, "yaml-syntax", "the quote that opens here is not closed");
+    } else if (strstr(problem, "did not find expected key") != NULL ||
+               strstr(problem, "did not find expected '-' indicator") != NULL)
+        diag_error(d, at, "yaml-syntax",
+                   "this line does not fit what stands above it: look at its indentation");
+    else if (p->context != NULL)
         diag_error(d, at, "yaml-syntax", "not YAML: %s %s, %s", p->context,
                    p->context_mark.line == p->problem_mark.line ? "in this line"
                                                                 : "that began above",
