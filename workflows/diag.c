@@ -36,7 +36,10 @@ void diags_done(struct diags *d)
 void diags_set_text(struct diags *d, const char *text, size_t len)
 {
     free(d->text);
-    d->text = xstrndup(text, len);
+    d->text = xmalloc(len + 1); /* the text may hold NULs: they are refused later */
+    if (len)
+        memcpy(d->text, text, len);
+    d->text[len] = '\0';
     d->text_len = len;
     d->lines = NULL;
     d->n_lines = 0;
