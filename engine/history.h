@@ -34,7 +34,8 @@ struct past_step {
     struct instance_status status;
     const char *started, *ended; /* payloads (JSON) of its last STARTED and its end; NULL */
     const struct result
-        *result; /* of its entry, when that is still there; else from the event; NULL */
+        *result;       /* of its entry, when that is still there; else from the event; NULL */
+    struct digest key; /* of the entry used or made, or of its last attempt; zero: none */
     int64_t duration_ms;
     const char *log_file; /* absolute; NULL: see result->log, or there is none */
 };

@@ -30,6 +30,8 @@ struct plan {
     uint32_t *followers;      /* steps that need it */
     const char *names;
     uint64_t names_len; /* all instances' names, NUL-separated, in order: what history keeps */
+    struct arena *
+        unsaved; /* its arena, while its compiled form is not written yet (compiled.h); else NULL */
 };
 
 struct plan_options {

@@ -52,6 +52,8 @@ const struct plan *run_plan(const struct run *r);
 const struct run_state *run_state_of(const struct run *r);
 int64_t run_saved_ms(const struct run *r); /* sum of the durations that hits spared */
 bool run_succeeded(const struct run *r);
+/* Why the store could not be written any more (the run was stopped by it: exit 4); NULL: it could. */
+const char *run_store_problem(const struct run *r);
 uint32_t run_first_failure(const struct run *r); /* instance, UINT32_MAX: none */
 /* The running attempts, for the display: calls fn with instance, since when (us), the log's fd or -1, and how long it took last time (ms, 0: unknown). */
 void run_each_running(struct run *r,

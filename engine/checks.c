@@ -1,0 +1,209 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What can be known to fail before anything runs: resources that this machine does not have, secrets and inputs that are not there. */
+#include "base/err.h"
+#include "base/fs.h"
+#include "base/mem.h"
+#include "base/str.h"
+#include "base/units.h"
+#include "engine/run_impl.h"
+#include "workflows/expr.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+enum { SECRET_MAX = 64 << 10 };
+
+/* --- resources --- */
+
+static uint32_t count_devices(const char *dir, const char *prefix)
+{
+    uint32_t count = 0;
+    size_t len = strlen(prefix);
+    DIR *d = opendir(dir);
+    struct dirent *e;
+
+    if (!d) {
+        return 0;
+    }
+    while ((e = readdir(d)) != NULL) {
+        const char *rest = e->d_name + len;
+        count += strncmp(e->d_name, prefix, len) == 0 && *rest &&
+                 rest[strspn(rest, "0123456789")] == '\0';
+    }
+    (void)closedir(d);
+    return count;
+}
+
+static void measure_machine(struct resources *ret)
+{
+    long cpus = sysconf(_SC_NPROCESSORS_ONLN), pages = sysconf(_SC_PHYS_PAGES),
+         page = sysconf(_SC_PAGESIZE);
+
+    ret->cpu_milli = (uint32_t)(cpus > 0 ? cpus : 1) * 1000;
+    ret->memory = pages > 0 && page > 0 ? (uint64_t)pages * (uint64_t)page : UINT64_MAX;
+    ret->gpu = count_devices("/dev", "nvidia");
+    if (ret->gpu == 0) {
+        ret->gpu = count_devices("/dev/dri", "renderD");
+    }
+}
+
+static int check_resources(struct run *r, const struct step *m, struct err *err)
+{
+    const struct resources *want = &m->resources, *have = &r->machine;
+    CLEANUP(sb_done) struct str asks = {0};
+
+    if (want->cpu_milli > have->cpu_milli) {
+        sb_printf(&asks, "%g processors; this machine has %g", want->cpu_milli / 1000.0,
+                  have->cpu_milli / 1000.0);
+    } else if (want->memory > have->memory) {
+        add_size(&asks, want->memory);
+        sb_puts(&asks, " of memory; this machine has ");
+        add_size(&asks, have->memory);
+    } else if (want->gpu > have->gpu) {
+        sb_printf(&asks, "%u GPUs; this machine has %u", want->gpu, have->gpu);
+    } else {
+        return 0;
+    }
+    return err_set(err, ERR_USAGE, 0, "step '%s' asks for %s: lower its `resources`", m->name,
+                   sb_text(&asks));
+}
+
+/* --- secrets --- */
+
+static int read_secret(const struct run *r, const struct secret *s, char **ret, struct err *err)
+{
+    CLEANUP(cleanup_free) char *path = NULL;
+    CLEANUP(sb_done) struct str text = {0};
+
+    if (s->env) {
+        const char *value = getenv(s->env);
+        if (!value) {
+            return err_set(err, ERR_USAGE, 0,
+                           "secret '%s' is read from the environment variable %s, which is not set",
+                           s->name, s->env);
+        }
+        *ret = xstrdup(value);
+        return 0;
+    }
+    path = fs_join(r->wf->dir, s->file ? s->file : "");
+    int rc = fs_read_file(path, SECRET_MAX, &text, err);
+    if (rc < 0) {
+        return err_wrap(err, "secret '%s'", s->name);
+    }
+    while (text.len > 0 && strchr("\r\n", sb_text(&text)[text.len - 1])) {
+        sb_truncate(&text, text.len - 1);
+    }
+    *ret = sb_take(&text);
+    return 0;
+}
+
+static int check_secrets(struct run *r, const struct step *m, struct err *err)
+{
+    for (uint32_t k = 0; k < m->n_secrets; k++) {
+        uint32_t s = m->secrets[k].secret;
+        int rc = r->secrets[s] ? 0 : read_secret(r, &r->wf->secrets[s], &r->secrets[s], err);
+        if (rc < 0) {
+            return rc;
+        }
+    }
+    return 0;
+}
+
+/* --- inputs --- */
+
+static int check_path(const struct instance_ref *i, int dir, const char *path, struct err *err)
+{
+    struct stat st;
+
+    if (fstatat(dir, path, &st, 0) == 0) {
+        return 0;
+    }
+    return err_set(err, ERR_USAGE, 0,
+                   "step '%s' reads %s, which is not there: make it, or write {path: %s, optional: "
+                   "true} if the step can do without%s",
+                   i->name, path, path,
+                   path[0] == '/' ? "" : " (paths start at the workflow's folder)");
+}
+
+/* Globs, and what depends on other steps, are looked at when the step becomes ready. */
+static int check_input(struct run *r, const struct instance_ref *i, const struct input *in, int dir,
+                       struct err *err)
+{
+    const uint32_t early = USES_PARAMS | USES_MATRIX;
+    struct scope scope = {.arena = r->scratch,
+                          .wf = r->wf,
+                          .step = &r->wf->steps[i->step],
+                          .params = r->params,
+                          .row = &r->wf->steps[i->step].rows[i->row]};
+    CLEANUP(sb_done) struct str path = {0};
+
+    if (in->optional || in->glob || (in->path->uses & ~early) != 0) {
+        return 0;
+    }
+    if (text_is_constant(in->path)) {
+        return check_path(i, dir, in->path->source, err);
+    }
+    int rc = text_eval_string(in->path, &scope, &path, err);
+    if (rc != 0) {
+        return rc < 0 ? rc : 0;
+    }
+    return strpbrk(sb_text(&path), "*?[") ? 0 : check_path(i, dir, sb_text(&path), err);
+}
+
+static int check_inputs(struct run *r, uint32_t step, int dir, struct err *err)
+{
+    const struct step *m = &r->wf->steps[step];
+
+    for (uint32_t k = 0; k < m->n_inputs; k++) {
+        bool constant = text_is_constant(m->inputs[k].path);
+        for (uint32_t i = r->plan->first[step]; i < r->plan->first[step + 1]; i++) {
+            if (r->inside && !r->inside[i]) {
+                continue;
+            }
+            int rc = check_input(r, &r->plan->instances[i], &m->inputs[k], dir, err);
+            if (rc < 0) {
+                return rc;
+            }
+            if (constant) {
+                break; /* the same for all branches */
+            }
+        }
+    }
+    return 0;
+}
+
+static bool is_inside(const struct run *r, uint32_t step)
+{
+    for (uint32_t i = r->plan->first[step]; i < r->plan->first[step + 1]; i++) {
+        if (!r->inside || r->inside[i]) {
+            return true;
+        }
+    }
+    return false;
+}
+
+int checks_before(struct run *r, struct err *err)
+{
+    CLEANUP(cleanup_close) int dir = open(r->wf->dir, O_PATH | O_DIRECTORY | O_CLOEXEC);
+    int rc = 0;
+
+    if (dir < 0) {
+        return err_set(err, ERR_IO, errno, "cannot enter %s", r->wf->dir);
+    }
+    measure_machine(&r->machine);
+    r->scratch = arena_new();
+    for (uint32_t s = 0; s < r->wf->n_steps && rc == 0; s++) {
+        const struct step *m = &r->wf->steps[s];
+        if (!is_inside(r, s)) {
+            continue;
+        }
+        rc = check_resources(r, m, err);
+        rc = rc < 0 ? rc : check_secrets(r, m, err);
+        rc = rc < 0 ? rc : check_inputs(r, s, dir, err);
+    }
+    return rc;
+}

@@ -1,0 +1,217 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The decision in order: is it memoized at all, is it to be refreshed, is there an entry, is it fresh, are its objects there. */
+#include "engine/decide.h"
+
+#include "base/arena.h"
+#include "base/err.h"
+#include "base/mem.h"
+#include "base/str.h"
+#include "base/units.h"
+#include "cache/objects.h"
+#include "cache/policy.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+const char *const verdict_names[VERDICT_COUNT] = {
+    [VERDICT_HIT] = "hit",
+    [VERDICT_MISS] = "miss",
+    [VERDICT_REFRESHED] = "refreshed",
+    [VERDICT_DISABLED] = "disabled",
+    [VERDICT_UNCACHEABLE] = "uncacheable",
+};
+
+static void mark(uint32_t instance, void *arg)
+{
+    ((bool *)arg)[instance] = true;
+}
+
+int decider_init(struct decider *d, struct store *s, const struct plan *p, bool off,
+                 bool refresh_all, const char *const *refresh, size_t n_refresh, struct err *err)
+{
+    int rc;
+
+    memset(d, 0, sizeof(*d));
+    d->store = s;
+    d->plan = p;
+    d->off = off;
+    d->refresh_all = refresh_all;
+    if (n_refresh > 0) {
+        d->refresh = xcalloc(p->n ? p->n : 1, sizeof(*d->refresh));
+    }
+    for (size_t i = 0; i < n_refresh; i++) {
+        if (plan_match(p, refresh[i], mark, d->refresh) == 0) {
+            rc = err_set(err, ERR_USAGE, 0,
+                         "--refresh=%s: there is no such step in %s; `wf graph` lists its steps",
+                         refresh[i], p->wf->file);
+            decider_done(d);
+            return rc;
+        }
+    }
+    rc = prior_open(s, p, &d->prior, err);
+    if (rc < 0) {
+        decider_done(d);
+        return rc;
+    }
+    d->arena = arena_new();
+    return 0;
+}
+
+void decider_done(struct decider *d)
+{
+    prior_free(d->prior);
+    if (d->arena) {
+        arena_free(d->arena);
+    }
+    free(d->refresh);
+    memset(d, 0, sizeof(*d));
+}
+
+static const struct step *step_of(const struct decider *d, uint32_t instance)
+{
+    return &d->plan->wf->steps[d->plan->instances[instance].step];
+}
+
+/* A candidate found by key or identity, copied where it stays. */
+static const struct entry *keep(struct decider *d, const struct entry *found)
+{
+    return arena_memdup(d->arena, found, sizeof(*found));
+}
+
+static int by_key(struct decider *d, uint32_t instance, const struct question *q,
+                  const struct entry **ret, struct err *err)
+{
+    const struct entry *before = prior_entry(d->prior, instance);
+    struct entry found = {0};
+    int rc;
+
+    if (before && digest_eq(&before->key, &q->key)) {
+        *ret = before;
+        return 0;
+    }
+    rc = store_db(d->store) ? entry_find(d->store, &q->key, d->arena, &found, err) : 1;
+    if (rc == 0) {
+        *ret = keep(d, &found);
+    }
+    return rc;
+}
+
+static int by_identity(struct decider *d, const struct question *q, const struct entry **ret,
+                       struct err *err)
+{
+    struct entry found = {0};
+    int rc = store_db(d->store) ? entry_newest(d->store, &q->identity, d->arena, &found, err) : 1;
+
+    if (rc == 0) {
+        *ret = keep(d, &found);
+    }
+    return rc;
+}
+
+static bool fresh(const struct decider *d, uint32_t instance, const struct question *q,
+                  const struct entry *e, struct arena *a, struct decision *ret)
+{
+    const struct cache_options *o = &step_of(d, instance)->cache;
+    CLEANUP(sb_done) struct str why = {0};
+    struct policy p = {.ttl_ms = o->ttl_ms, .threshold = o->threshold};
+    struct result r = {0};
+    const char *what = NULL;
+    bool yes;
+
+    if (!q->has_identity && o->ttl_ms == 0) {
+        return true; /* content alone: an entry is an answer */
+    }
+    p.kind = !q->has_identity          ? POLICY_CONTENT
+             : o->policy == CACHE_TIME ? POLICY_TIME
+                                       : POLICY_CHANGE;
+    if (p.kind == POLICY_CHANGE) {
+        what = measure_names[o->measure];
+        if (result_decode(e->data, e->data_len, a, &r, NULL) < 0) {
+            return false;
+        }
+    }
+    yes = policy_fresh(&p, now_ms(), e->made_at_ms, what, r.measure, q->measure, &why);
+    ret->note = why.len > 0 ? arena_strdup(a, sb_text(&why)) : NULL;
+    return yes;
+}
+
+static bool objects_good(struct decider *d, uint32_t instance, const struct entry *e,
+                         struct arena *a, struct decision *ret)
+{
+    struct digest bad;
+    enum object_state state = entry_check_objects(d->store, e, &bad);
+    char hex[DIGEST_HEX + 1];
+
+    if (state == OBJECT_GOOD) {
+        return true;
+    }
+    digest_hex(&bad, hex);
+    ret->note = arena_printf(a, "what was kept of it is %s (object sha256:%.12s)",
+                             state == OBJECT_MISSING ? "gone" : "damaged", hex);
+    ret->warning = arena_printf(a, "the cache entry of %s was dropped: its object sha256:%s is %s",
+                                d->plan->instances[instance].name, hex,
+                                state == OBJECT_MISSING ? "gone" : "damaged");
+    if (!d->read_only) {
+        entry_drop(d->store, e->id);
+    }
+    return false;
+}
+
+int decide(struct decider *d, uint32_t instance, const struct question *q, struct arena *a,
+           struct decision *ret, struct err *err)
+{
+    const struct entry *e = NULL;
+    int rc;
+
+    memset(ret, 0, sizeof(*ret));
+    if (d->off || step_of(d, instance)->cache.policy == CACHE_OFF) {
+        ret->verdict = VERDICT_DISABLED;
+        ret->note = d->off ? "--no-cache" : "cache: false";
+        return 0;
+    }
+    if (!q->memoized) {
+        ret->verdict = VERDICT_UNCACHEABLE;
+        ret->note = q->why_not;
+        return 0;
+    }
+    if (d->refresh_all || (d->refresh && d->refresh[instance])) {
+        ret->verdict = VERDICT_REFRESHED;
+        return 0;
+    }
+    ret->verdict = VERDICT_MISS;
+    rc = q->has_identity ? by_identity(d, q, &e, err) : by_key(d, instance, q, &e, err);
+    if (rc != 0) {
+        return rc < 0 ? rc : 0;
+    }
+    if (fresh(d, instance, q, e, a, ret) && objects_good(d, instance, e, a, ret)) {
+        ret->verdict = VERDICT_HIT;
+        ret->entry = e;
+    }
+    return 0;
+}
+
+void decide_why(struct decider *d, uint32_t instance, const struct question *q, struct arena *a,
+                struct decision *dec)
+{
+    int64_t id = prior_id(d->prior, instance);
+    const char *action = NULL, *work = NULL;
+
+    if (dec->verdict != VERDICT_MISS || dec->note) {
+        return;
+    }
+    if (id == 0 || !store_db(d->store)) {
+        dec->note = "never ran";
+        return;
+    }
+    if (entry_action(d->store, id, a, &action, &work, NULL) != 0 || !action) {
+        dec->note = "what it made before is no longer kept";
+        return;
+    }
+    if (explain_diff(action, work, q->action, q->work_json, a, &dec->differences,
+                     &dec->n_differences, NULL) < 0) {
+        dec->n_differences = 0;
+    }
+    if (dec->n_differences == 0) {
+        dec->note = "what it made before is no longer kept";
+    }
+}

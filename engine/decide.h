@@ -1,0 +1,54 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* May an answered question be spared its attempt? The one decision that a run and `wf plan` share. Reads only, but for the entries whose objects are damaged, which it has dropped. */
+#ifndef WF_ENGINE_DECIDE_H
+#define WF_ENGINE_DECIDE_H
+
+#include "cache/explain.h"
+#include "engine/prior.h"
+#include "steps/question.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+
+enum verdict {
+    VERDICT_HIT,
+    VERDICT_MISS,
+    VERDICT_REFRESHED,
+    VERDICT_DISABLED,
+    VERDICT_UNCACHEABLE,
+    VERDICT_COUNT
+};
+extern const char *const verdict_names[VERDICT_COUNT];
+
+struct decider {
+    struct store *store;
+    const struct plan *plan;
+    struct prior *prior; /* owned */
+    struct arena *arena; /* owned: entries found by key */
+    bool off;            /* --no-cache */
+    bool read_only;      /* nothing is dropped */
+    bool refresh_all;
+    bool *refresh; /* per instance; owned; NULL: none */
+};
+struct decision {
+    enum verdict verdict;
+    const struct entry *entry; /* of a hit; lives as long as the decider */
+    const char *
+        note; /* the evidence in words where there is some: "never ran", "made 15d ago, fresh for 14d", why it is not memoized. Arena or static */
+    const char *warning;            /* what had to be dropped; NULL */
+    struct difference *differences; /* of a miss, only by decide_why() */
+    size_t n_differences;
+};
+
+/* Words: step or instance names; an unknown one is ERR_USAGE. */
+int decider_init(struct decider *d, struct store *s, const struct plan *p, bool off,
+                 bool refresh_all, const char *const *refresh, size_t n_refresh, struct err *err);
+void decider_done(struct decider *d);
+/* `a` receives texts. Negative: the store cannot be read. */
+int decide(struct decider *d, uint32_t instance, const struct question *q, struct arena *a,
+           struct decision *ret, struct err *err);
+/* Fills differences and note of a miss: against what this instance used last. Best effort. */
+void decide_why(struct decider *d, uint32_t instance, const struct question *q, struct arena *a,
+                struct decision *dec);
+
+#endif

@@ -1,0 +1,435 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The steps in topological order; each instance is asked as a run would ask it, and decided by the same code (decide.h). What depends on a step that will run is undecided: its key cannot be known. */
+#include "engine/dry.h"
+
+#include "base/arena.h"
+#include "base/err.h"
+#include "base/loop.h"
+#include "base/mem.h"
+#include "base/units.h"
+#include "base/vec.h"
+#include "cache/statcache.h"
+#include "cache/store.h"
+#include "engine/decide.h"
+#include "steps/attempt.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <uv.h>
+
+const char *const dry_verdict_names[DRY_VERDICT_COUNT] = {
+    [DRY_HIT] = "hit",
+    [DRY_RUN] = "run",
+    [DRY_UNDECIDED] = "undecided",
+    [DRY_SKIP] = "skip",
+};
+
+enum { ASKING_MAX = 64 };
+
+struct dry_state { /* of a step */
+    bool open;     /* some branch will run, or is undecided */
+    bool skipped;  /* all branches are */
+    bool success;
+};
+struct dry {
+    struct dry_options o;
+    const struct plan *plan;
+    const struct workflow *wf;
+    struct arena *arena;
+    struct world world;
+    struct value *params;
+    struct asker *asker;
+    struct decider decider;
+    struct executor *processes;
+    struct dry_step *steps;        /* per instance */
+    const struct result **results; /* per instance; of hits */
+    const struct entry **entries;
+    struct dry_state *states;
+    uint32_t asking;
+    struct err problem; /* of the store */
+};
+struct pending {
+    struct dry *dry;
+    uint32_t instance;
+    struct err err;
+    bool failed;
+};
+
+/* --- the world as steps see it --- */
+
+static void world_branch(void *arg, uint32_t step, uint32_t row, struct branch_view *ret)
+{
+    struct dry *d = arg;
+    uint32_t i = d->plan->first[step] + row;
+    struct result *decoded;
+
+    *ret = (struct branch_view){.row = &d->wf->steps[step].rows[row], .status = BRANCH_PENDING};
+    if (d->steps[i].verdict == DRY_SKIP) {
+        ret->status = BRANCH_SKIPPED;
+    } else if (d->steps[i].verdict == DRY_HIT && d->entries[i]) {
+        if (!d->results[i]) {
+            decoded = arena_alloc(d->arena, sizeof(*decoded));
+            if (result_decode(d->entries[i]->data, d->entries[i]->data_len, d->arena, decoded,
+                              NULL) == 0) {
+                d->results[i] = decoded;
+            }
+        }
+        ret->status = BRANCH_CACHED;
+        ret->result = d->results[i];
+        ret->entry = d->entries[i]->id;
+    }
+}
+
+static bool world_status(void *arg, uint32_t step, enum expr_function which)
+{
+    const struct dry *d = arg;
+
+    return which == FN_ALWAYS || (which == FN_SUCCESS && d->states[step].success);
+}
+
+static const char *world_run_status(void *arg)
+{
+    (void)arg;
+    return "succeeded";
+}
+
+static uint64_t world_epoch(void *arg)
+{
+    (void)arg;
+    return 0;
+}
+
+/* --- one instance --- */
+
+static void settle(struct dry *d, uint32_t i, enum dry_verdict verdict, const char *why)
+{
+    d->steps[i].verdict = verdict;
+    d->steps[i].why = why;
+}
+
+static const char *reason(struct dry *d, const struct decision *dec)
+{
+    switch (dec->verdict) {
+    case VERDICT_REFRESHED:
+        return "--refresh";
+    case VERDICT_DISABLED:
+    case VERDICT_UNCACHEABLE:
+        return arena_printf(d->arena, "not memoized: %s",
+                            dec->note ? dec->note : "it declares neither outputs nor values");
+    default:
+        break;
+    }
+    if (dec->n_differences == 0) {
+        return dec->note ? dec->note : "never ran";
+    }
+    const char *first = difference_sentence(&dec->differences[0], d->arena);
+    return dec->n_differences == 1
+               ? first
+               : arena_printf(d->arena, "%s, and %zu more", first, dec->n_differences - 1);
+}
+
+static void answered(struct dry *d, uint32_t i, const struct question *q)
+{
+    struct decision dec;
+    struct err err = {0};
+
+    d->steps[i].inputs = q->inputs;
+    d->steps[i].n_inputs = q->n_inputs;
+    d->steps[i].has_key = q->memoized;
+    d->steps[i].key = q->key;
+    if (decide(&d->decider, i, q, d->arena, &dec, &err) < 0) {
+        if (d->problem.code == ERR_NONE) {
+            d->problem = err;
+        }
+        settle(d, i, DRY_RUN, "the store cannot be read");
+        return;
+    }
+    if (dec.verdict == VERDICT_HIT) {
+        d->entries[i] = dec.entry;
+        d->steps[i].entry = dec.entry->id;
+        settle(d, i, DRY_HIT, dec.note ? dec.note : "reused");
+        return;
+    }
+    decide_why(&d->decider, i, q, d->arena, &dec);
+    d->steps[i].differences = dec.differences;
+    d->steps[i].n_differences = dec.n_differences;
+    settle(d, i, DRY_RUN, reason(d, &dec));
+}
+
+static void refused(struct dry *d, uint32_t i, const struct err *err)
+{
+    settle(d, i, DRY_RUN, arena_printf(d->arena, "it will fail: %s", err->msg));
+}
+
+static void on_ready(const struct err *err, void *arg)
+{
+    struct pending *p = arg;
+
+    p->dry->asking--;
+    if (err) {
+        p->failed = true;
+        p->err = *err;
+    }
+}
+
+static void wait_below(struct dry *d, uint32_t count)
+{
+    while (d->asking > count) {
+        (void)uv_run(loop_uv(d->o.loop), UV_RUN_ONCE);
+    }
+}
+
+/* True: it is settled; false: its inputs are being read. */
+static bool ask(struct dry *d, uint32_t i, struct pending **ret)
+{
+    const struct instance_ref *ref = &d->plan->instances[i];
+    struct question q = {0};
+    struct err err = {0};
+    int rc = question_ask(d->asker, ref, d->arena, &q, &err);
+
+    if (rc == 1) {
+        *ret = xcalloc(1, sizeof(**ret));
+        (*ret)->dry = d;
+        (*ret)->instance = i;
+        wait_below(d, ASKING_MAX);
+        d->asking++;
+        question_work(d->asker, ref, on_ready, *ret);
+        return false;
+    }
+    if (rc < 0) {
+        refused(d, i, &err);
+    } else {
+        answered(d, i, &q);
+    }
+    return true;
+}
+
+static void ask_again(struct dry *d, struct pending *p)
+{
+    const struct instance_ref *ref = &d->plan->instances[p->instance];
+    struct question q = {0};
+    struct err err = {0};
+    int rc = p->failed ? -1 : question_ask(d->asker, ref, d->arena, &q, &err);
+
+    if (p->failed) {
+        refused(d, p->instance, &p->err);
+    } else if (rc < 0) {
+        refused(d, p->instance, &err);
+    } else if (rc == 0) {
+        answered(d, p->instance, &q);
+    } else {
+        settle(d, p->instance, DRY_UNDECIDED, "its inputs change while they are read");
+    }
+    free(p);
+}
+
+/* --- a step --- */
+
+/* What decides for all its branches alike. */
+static bool settle_by_needs(struct dry *d, uint32_t step, enum dry_verdict *ret, const char **why)
+{
+    const struct step *m = &d->wf->steps[step];
+    uint32_t required = 0, skipped = 0;
+
+    if (m->finally) {
+        *ret = DRY_UNDECIDED;
+        *why = "it runs when all else has ended";
+        if (!m->condition) {
+            *ret = DRY_RUN;
+        }
+        return true;
+    }
+    for (uint32_t k = 0; k < m->n_needs; k++) {
+        required += !m->needs[k].order_only;
+        skipped += !m->needs[k].order_only && d->states[m->needs[k].step].skipped;
+    }
+    d->states[step].success = required == 0 || skipped < required;
+    for (uint32_t k = 0; k < m->n_needs; k++) {
+        uint32_t need = m->needs[k].step;
+        bool asks = m->condition || !m->needs[k].declared;
+        if (d->states[need].open && asks) {
+            *ret = DRY_UNDECIDED;
+            *why = arena_printf(d->arena, "it depends on %s, which %s", d->wf->steps[need].name,
+                                "will run");
+            return true;
+        }
+    }
+    return false;
+}
+
+static bool reads_open(struct dry *d, uint32_t step, enum dry_verdict *ret, const char **why)
+{
+    const struct step *m = &d->wf->steps[step];
+
+    for (uint32_t k = 0; k < m->n_reads; k++) {
+        const struct expr_name *name = m->reads[k];
+        if (name->root != ROOT_STEPS || name->step == NONE) {
+            continue;
+        }
+        if (d->states[name->step].open) {
+            *ret = DRY_UNDECIDED;
+            *why = arena_printf(d->arena, "it depends on %s, which will run",
+                                d->wf->steps[name->step].name);
+            return true;
+        }
+    }
+    return false;
+}
+
+/* A needed output of a skipped step, not covered by default(). */
+static bool reads_skipped(struct dry *d, uint32_t step, const char **why)
+{
+    const struct step *m = &d->wf->steps[step];
+
+    for (uint32_t k = 0; k < m->n_needs; k++) {
+        uint32_t need = m->needs[k].step;
+        if (!m->needs[k].order_only && !m->needs[k].declared && d->states[need].skipped) {
+            *why = arena_printf(d->arena, "%s is skipped", d->wf->steps[need].name);
+            return true;
+        }
+    }
+    return false;
+}
+
+static bool condition_false(struct dry *d, uint32_t i)
+{
+    const struct step *m = &d->wf->steps[d->plan->instances[i].step];
+    bool yes = d->states[d->plan->instances[i].step].success;
+    struct err err = {0};
+
+    if (m->condition && step_condition(&d->world, &d->plan->instances[i], &yes, &err) < 0) {
+        refused(d, i, &err);
+        return true;
+    }
+    if (!yes) {
+        settle(d, i, DRY_SKIP, m->condition ? "`if` is false" : "what it needs is skipped");
+    }
+    return !yes;
+}
+
+static void decide_step(struct dry *d, uint32_t step)
+{
+    uint32_t first = d->plan->first[step], end = d->plan->first[step + 1];
+    struct dry_state *st = &d->states[step];
+    VEC(struct pending *) waiting = {0};
+    enum dry_verdict verdict = DRY_UNDECIDED;
+    const char *why = NULL;
+    bool all = settle_by_needs(d, step, &verdict, &why) || reads_open(d, step, &verdict, &why);
+    bool skip = !all && reads_skipped(d, step, &why);
+
+    for (uint32_t i = first; i < end; i++) {
+        struct pending *p;
+        if (all || skip) {
+            settle(d, i, all ? verdict : DRY_SKIP, why);
+        } else if (!condition_false(d, i) && !ask(d, i, &p)) {
+            *vec_push(&waiting) = p;
+        }
+    }
+    wait_below(d, 0);
+    for (size_t k = 0; k < waiting.len; k++) {
+        ask_again(d, waiting.items[k]);
+    }
+    vec_done(&waiting);
+    st->skipped = end > first;
+    for (uint32_t i = first; i < end; i++) {
+        enum dry_verdict v = d->steps[i].verdict;
+        st->open |= v == DRY_RUN || v == DRY_UNDECIDED;
+        st->skipped &= v == DRY_SKIP;
+    }
+}
+
+/* --- life --- */
+
+static int open_world(struct dry *d, struct err *err)
+{
+    struct world *w = &d->world;
+    const char *path = getenv("PATH");
+    int rc = process_executor_open(d->o.loop, &d->processes, err);
+
+    if (rc < 0) {
+        return rc;
+    }
+    d->params = xcalloc((size_t)d->wf->n_params + 1, sizeof(*d->params));
+    for (uint32_t k = 0; k < d->wf->n_params; k++) {
+        d->params[k] = d->wf->params[k].value;
+    }
+    *w = (struct world){.loop = d->o.loop,
+                        .store = d->o.store,
+                        .statcache = statcache_new(d->o.store),
+                        .wf = d->wf,
+                        .params = d->params,
+                        .run = "",
+                        .trigger = "manual",
+                        .scheduled_at_ms = now_ms(),
+                        .path_env = path ? path : "/usr/local/bin:/usr/bin:/bin",
+                        .branch = world_branch,
+                        .status = world_status,
+                        .run_status = world_run_status,
+                        .epoch = world_epoch,
+                        .arg = d};
+    w->executors[EXECUTOR_PROCESS] = d->processes;
+    w->executors[EXECUTOR_CONTAINER] = d->o.containers;
+    w->work_dir = store_dir(d->o.store);
+    d->asker = asker_new(w);
+    return 0;
+}
+
+int dry_open(const struct dry_options *o, struct dry **ret, struct err *err)
+{
+    struct dry *d = xcalloc(1, sizeof(*d));
+    uint32_t n = o->plan->n;
+    int rc;
+
+    d->o = *o;
+    d->plan = o->plan;
+    d->wf = o->plan->wf;
+    d->arena = arena_new();
+    d->steps = xcalloc((size_t)n + 1, sizeof(*d->steps));
+    d->results = xcalloc((size_t)n + 1, sizeof(*d->results));
+    d->entries = xcalloc((size_t)n + 1, sizeof(*d->entries));
+    d->states = xcalloc((size_t)d->wf->n_steps + 1, sizeof(*d->states));
+    rc = decider_init(&d->decider, o->store, o->plan, o->no_cache, o->refresh_all, o->refresh,
+                      o->n_refresh, err);
+    d->decider.read_only = true;
+    rc = rc < 0 ? rc : open_world(d, err);
+    for (uint32_t k = 0; rc == 0 && k < d->wf->n_steps; k++) {
+        decide_step(d, d->wf->order ? d->wf->order[k] : k);
+    }
+    if (rc == 0 && d->problem.code != ERR_NONE) {
+        if (err) {
+            *err = d->problem;
+        }
+        rc = -(int)d->problem.code;
+    }
+    if (rc < 0) {
+        dry_close(d);
+        return rc;
+    }
+    *ret = d;
+    return 0;
+}
+
+void dry_close(struct dry *d)
+{
+    if (!d) {
+        return;
+    }
+    asker_free(d->asker);
+    if (d->processes && d->processes->ops->close) {
+        d->processes->ops->close(d->processes);
+    }
+    statcache_free(d->world.statcache);
+    decider_done(&d->decider);
+    arena_free(d->arena);
+    free(d->params);
+    free(d->steps);
+    free(d->results);
+    free(d->entries);
+    free(d->states);
+    free(d);
+}
+
+const struct dry_step *dry_of(const struct dry *d, uint32_t instance)
+{
+    return &d->steps[instance];
+}

@@ -1,0 +1,230 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* A run as `wf show --json` and `--summary` print it (docs: the reference of the command line). Streams: nothing is built in memory but the text. */
+#include "base/err.h"
+#include "base/json.h"
+#include "base/mem.h"
+#include "base/units.h"
+#include "engine/history.h"
+#include "engine/prior.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+enum { PAYLOAD_MAX = 8 << 20 };
+
+static void put_raw(struct jsonw *w, const char *key, const char *json)
+{
+    jw_key(w, key);
+    if (json && *json) {
+        jw_raw(w, json, strlen(json));
+    } else {
+        jw_null(w);
+    }
+}
+
+static void put_json(struct jsonw *w, const char *key, const json_t *j)
+{
+    char *text = j ? json_dumps(j, JSON_COMPACT | JSON_ENCODE_ANY | JSON_REAL_PRECISION(15)) : NULL;
+
+    put_raw(w, key, text);
+    free(text);
+}
+
+/* "train[model=mlp,lr=0.1]" -> {"model":"mlp","lr":"0.1"}; values outside the plain letters stand as JSON strings already. */
+static void put_matrix(struct jsonw *w, const char *name)
+{
+    const char *at = strchr(name, '[');
+
+    if (!at) {
+        return;
+    }
+    jw_key(w, "matrix");
+    jw_object(w);
+    while (*at && *at != ']') {
+        const char *key = ++at, *value;
+        size_t key_len = strcspn(key, "="), len = 0;
+        CLEANUP(cleanup_free) char *axis = xstrndup(key, key_len);
+        value = key + key_len + (key[key_len] == '=');
+        if (*value == '"') {
+            for (len = 1; value[len] && value[len] != '"'; len++) {
+                len += value[len] == '\\' && value[len + 1];
+            }
+            len += value[len] == '"';
+        } else {
+            len = strcspn(value, ",]");
+        }
+        jw_key(w, axis);
+        if (*value == '"') {
+            jw_raw(w, value, len);
+        } else {
+            jw_bytes(w, value, len);
+        }
+        at = value + len;
+        if (*at != ',' && *at != ']') {
+            break;
+        }
+    }
+    jw_end_object(w);
+}
+
+static void put_cache(struct jsonw *w, const struct past_step *s, const json_t *started)
+{
+    const char *verdict = json_string_value(json_object_get(started, "verdict"));
+    json_t *why = json_object_get(started, "why"), *note = json_object_get(started, "note");
+
+    if (s->status.state == INSTANCE_CACHED) {
+        verdict = "hit";
+        why = note = NULL;
+    }
+    if (!verdict) {
+        return;
+    }
+    jw_key(w, "cache");
+    jw_object(w);
+    jw_kv_text(w, "verdict", verdict);
+    if (!digest_is_zero(&s->key)) {
+        jw_key(w, "key");
+        jw_digest(w, &s->key);
+    }
+    if (s->result && s->result->run) {
+        jw_kv_text(w, "made_by", s->result->run);
+    }
+    if (note) {
+        put_json(w, "note", note);
+    }
+    if (why) {
+        put_json(w, "why", why);
+    } else {
+        put_raw(w, "why", "[]");
+    }
+    jw_end_object(w);
+}
+
+static void put_output(struct jsonw *w, const struct result_output *o)
+{
+    jw_key(w, o->name);
+    jw_object(w);
+    jw_key(w, "digest");
+    jw_digest(w, &o->digest);
+    jw_kv_i64(w, "bytes", (int64_t)o->bytes);
+    jw_kv_text(w, "path", o->path);
+    jw_kv_text(w, "kind", o->kind == OBJECT_TREE ? "tree" : "file");
+    jw_end_object(w);
+}
+
+static void put_result(struct jsonw *w, const struct result *r)
+{
+    jw_key(w, "outputs");
+    jw_object(w);
+    for (uint32_t k = 0; k < r->n_outputs; k++) {
+        put_output(w, &r->outputs[k]);
+    }
+    jw_end_object(w);
+    jw_key(w, "values");
+    jw_object(w);
+    for (uint32_t k = 0; k < r->n_values; k++) {
+        jw_kv_text(w, r->values[k].name, r->values[k].text);
+    }
+    jw_end_object(w);
+    put_raw(w, "metrics", r->metrics ? r->metrics : "{}");
+    if (r->source) {
+        put_raw(w, "source", r->source);
+    }
+}
+
+static void put_end(struct jsonw *w, const struct past_step *s, const json_t *ended)
+{
+    static const char *const members[] = {"exit_code", "signal", "error", "because", "note"};
+
+    if (s->status.state == INSTANCE_SUCCEEDED || s->status.state == INSTANCE_CACHED) {
+        jw_kv_i64(w, "exit_code", 0);
+    }
+    for (size_t k = 0; k < ARRAY_LEN(members); k++) {
+        const json_t *j = json_object_get(ended, members[k]);
+        if (j) {
+            put_json(w, members[k], j);
+        }
+    }
+    if (s->status.tolerated) {
+        jw_kv_bool(w, "tolerated", true);
+    }
+    if (s->log_file) {
+        jw_kv_text(w, "log_file", s->log_file);
+    }
+}
+
+static json_t *read_payload(const char *text)
+{
+    json_t *j = NULL;
+
+    return text && json_read(text, strlen(text), PAYLOAD_MAX, &j, NULL) == 0 ? j : NULL;
+}
+
+static void put_step(struct jsonw *w, const struct past_step *s)
+{
+    CLEANUP(cleanup_json) json_t *started = read_payload(s->started);
+    CLEANUP(cleanup_json) json_t *ended = read_payload(s->ended);
+    bool ran = s->status.started_us > 0 && s->status.state != INSTANCE_SKIPPED &&
+               (s->status.attempts > 0 || s->status.state == INSTANCE_CACHED);
+
+    jw_object(w);
+    jw_kv_text(w, "name", s->name);
+    jw_kv_text(w, "step", s->step);
+    jw_kv_text(w, "kind", s->kind);
+    put_matrix(w, s->name);
+    jw_kv_text(w, "status", instance_state_names[s->status.state]);
+    jw_kv_i64(w, "attempts", s->status.attempts);
+    jw_kv_time(w, "started_at", ran ? s->status.started_us / 1000 : 0);
+    jw_key(w, "duration_seconds");
+    jw_real(w, (double)s->duration_ms / 1000);
+    jw_kv_text(w, "executor", s->executor);
+    put_end(w, s, ended);
+    put_cache(w, s, started);
+    if (s->result) {
+        put_result(w, s->result);
+    }
+    jw_end_object(w);
+}
+
+static void put_counts(struct jsonw *w, const struct run_row *r)
+{
+    jw_key(w, "counts");
+    jw_object(w);
+    for (int s = INSTANCE_SUCCEEDED; s < INSTANCE_STATE_COUNT; s++) {
+        jw_kv_i64(w, instance_state_names[s], r->counts[s]);
+    }
+    jw_end_object(w);
+}
+
+void history_json(const struct past_run *r, struct jsonw *w)
+{
+    jw_object(w);
+    jw_kv_text(w, "run", r->row.id);
+    jw_kv_text(w, "workflow", r->row.workflow);
+    jw_kv_text(w, "file", r->row.file);
+    jw_kv_text(w, "status", r->row.status);
+    jw_kv_text(w, "trigger", r->row.trigger);
+    jw_kv_time(w, "started_at", r->row.started_ms);
+    jw_kv_time(w, "ended_at", r->row.ended_ms);
+    put_raw(w, "git", r->row.git);
+    put_raw(w, "params", r->row.params);
+    put_counts(w, &r->row);
+    jw_key(w, "saved_seconds");
+    jw_real(w, (double)r->row.saved_ms / 1000);
+    if (r->first_failure != UINT32_MAX) {
+        jw_kv_text(w, "first_failure", r->steps[r->first_failure].name);
+    }
+    jw_key(w, "warnings");
+    jw_array(w);
+    for (size_t k = 0; k < r->n_warnings; k++) {
+        jw_text(w, r->warnings[k]);
+    }
+    jw_end_array(w);
+    jw_key(w, "steps");
+    jw_array(w);
+    for (uint32_t i = 0; i < r->n; i++) {
+        put_step(w, &r->steps[i]);
+    }
+    jw_end_array(w);
+    jw_end_object(w);
+}

@@ -1,0 +1,196 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* A run from inside, shared by run.c (opening, closing), checks.c (before anything runs), sched.c (readiness, queues, slots), ask.c (questions and answers), attempts.c (start, retry, end), finish.c
+ * (stopping, finally, the end), partial.c and emit.c (events). One thread: the loop's. No recursion: whatever follows from an event is put into a queue, and sched_turn() works the queues off. */
+#ifndef WF_ENGINE_RUN_IMPL_H
+#define WF_ENGINE_RUN_IMPL_H
+
+#include "base/arena.h"
+#include "base/id.h"
+#include "engine/decide.h"
+#include "engine/journal.h"
+#include "engine/keys.h"
+#include "engine/run.h"
+
+struct json_text;
+struct loop_idle;
+struct statcache;
+struct timer;
+
+/* Where an instance is on its way; its state (state.h) says what became of it. */
+enum phase {
+    PHASE_IDLE,    /* its step is not released yet */
+    PHASE_TO_ASK,  /* in run->to_ask */
+    PHASE_ASKING,  /* its inputs are being read; has a task */
+    PHASE_READY,   /* in run->ready */
+    PHASE_PARKED,  /* in its step's list (max_parallel) or run->starved (resources) */
+    PHASE_WAITING, /* another instance works on the same key */
+    PHASE_RUNNING, /* holds a slot; has a task */
+    PHASE_RETRY,   /* waits for its time; has a task */
+    PHASE_OVER
+};
+
+struct queue {           /* by run->next */
+    uint32_t head, tail; /* UINT32_MAX: empty */
+};
+
+/* What an instance needs while something is under way for it. */
+struct task {
+    struct run *run;
+    uint32_t instance, number; /* of the attempt */
+    struct arena *arena;       /* the question's */
+    struct question question;
+    struct attempt *attempt;
+    struct timer *timer;
+    int64_t since_us;
+    bool holds;     /* a slot and resources */
+    bool answered;  /* its inputs were read once: a second "read first" is not believed forever */
+    bool keep;      /* its result goes into the cache */
+    bool cancelled; /* we asked for its end */
+    char *because;  /* owned */
+    struct task *prev, *next; /* in run->tasks */
+};
+
+struct instance {
+    const struct result *result; /* decoded; NULL: not yet, or none */
+    const struct entry *entry;   /* of a hit */
+    struct task *task;
+    uint8_t phase;  /* enum phase */
+    bool committed; /* its success is in the store */
+    uint32_t attempts;
+};
+
+struct step_state {
+    uint32_t waits, open, running; /* needs to end, branches to end, attempts that run */
+    uint32_t n_bad;                /* branches that failed untolerated, were lost or cancelled */
+    uint32_t n_failed, n_skipped;
+    struct queue parked;
+    bool success, failure; /* as success() and failure() answer it */
+    bool fail_fast;        /* a branch failed, the others are cancelled */
+    bool tolerant;         /* only a select reads it */
+};
+
+enum run_stage {
+    STAGE_MAIN,
+    STAGE_FINALLY,
+    STAGE_SETTLING,
+    STAGE_ENDING,
+    STAGE_CLEANING,
+    STAGE_OVER
+};
+
+struct run {
+    struct run_options o;
+    const struct plan *plan;
+    const struct workflow *wf;
+    char id[ID_LEN + 1];
+    int live_fd;
+    char *work_dir, *params_json;
+    struct world world;
+    struct value *params;
+    char **secrets;
+    struct executor *opened[EXECUTOR_COUNT];
+    struct asker *asker;
+    struct slots *slots;
+    struct decider decider;
+    struct journal *journal;
+    struct run_state state;
+    struct arena *results; /* what attempts made */
+    struct arena *scratch; /* questions answered at once */
+    struct loop_idle *idle;
+    struct timer *deadline;
+
+    struct instance *instances;
+    uint32_t *next;
+    struct step_state *steps;
+    struct queue to_ask, ready, starved;
+    uint32_t *released; /* steps to look at, in order; each comes once */
+    uint32_t released_at, released_end;
+    bool *marks; /* per step; scratch, false between uses */
+    struct keys keys;
+    struct task *tasks;
+    uint32_t asking, running, max_parallel, open_main, open_finally;
+    struct resources machine, in_use;
+    uint64_t epoch;
+
+    /* Partial runs (NULL: all of it). */
+    bool *inside;
+    int64_t *outside_entry; /* of an instance outside that somebody inside reads */
+    bool *stale;
+
+    enum run_stage stage;
+    uint32_t publishing;      /* successes whose outputs are to be published, until they are */
+    uint32_t publishing_pool; /* of them, on the pool */
+    uint32_t interrupts;
+    bool stopping;  /* nothing new starts (but finally) */
+    bool cancelled; /* by a user */
+    bool failed;    /* a failure that nobody tolerates, a publish, a deadline */
+    bool no_finally;
+    char *because; /* of stopping */
+    char *store_problem;
+    uint32_t first_failure;
+    int64_t started_us, saved_ms;
+    bool compiled_busy, sync_due, closing;
+};
+
+static inline const struct step *step_of(const struct run *r, uint32_t instance)
+{
+    return &r->wf->steps[r->plan->instances[instance].step];
+}
+static inline struct step_state *step_state_of(struct run *r, uint32_t instance)
+{
+    return &r->steps[r->plan->instances[instance].step];
+}
+
+/* --- emit.c: events; each applies, journals and tells subscribers --- */
+void emit(struct run *r, enum event_type type, uint32_t instance, const char *payload, size_t len);
+void emit_because(struct run *r, enum event_type type, uint32_t instance, const char *because);
+void emit_warning(struct run *r, uint32_t instance, const char *text);
+void emit_hit(struct run *r, uint32_t instance, const struct entry *e);
+/* Journalled with its cache entry: takes ownership of s->arena; s->payload is told to subscribers. */
+void emit_success(struct run *r, struct success *s);
+
+/* --- sched.c --- */
+void queue_push(struct run *r, struct queue *q, uint32_t instance);
+uint32_t queue_pop(struct run *r, struct queue *q); /* UINT32_MAX: empty */
+void sched_release(struct run *r, uint32_t step);   /* its needs have ended */
+void sched_ready(struct run *r, uint32_t instance); /* to be started when a slot is free */
+void sched_over(struct run *r, uint32_t instance);  /* its state is final: counters go down */
+void sched_claim(struct run *r, struct task *t);
+void sched_unclaim(struct run *r, struct task *t);
+void sched_wake(struct run *r);   /* a turn at the end of this turn of the loop */
+void sched_wake_quiet(void *run); /* as a callback */
+void sched_turn(void *run);
+void sched_world(struct run *r); /* fills the callbacks of r->world */
+
+/* --- ask.c --- */
+struct task *task_new(struct run *r, uint32_t instance);
+void task_free(struct task *t);
+void ask_push(struct run *r, uint32_t instance);
+void ask_one(struct run *r, uint32_t instance);   /* popped from to_ask */
+void ask_begin(struct run *r, uint32_t instance); /* a slot is free: asks again, then starts */
+void ask_release_waiters(struct run *r, uint32_t instance, bool found);
+
+/* --- attempts.c --- */
+/* t->question is answered and t holds a slot. */
+void attempt_begin(struct task *t, struct decision *d);
+void attempt_stop(struct task *t, const char *because, bool hard);
+/* A step that failed before (or without) an attempt. */
+void fail_instance(struct run *r, uint32_t instance, const char *kind, const char *error);
+void on_committed(const struct success *s, void *run);
+
+/* --- finish.c --- */
+void finish_failed(struct run *r, uint32_t instance); /* a failure that nobody tolerates */
+void finish_stop(struct run *r, const char *because, bool end_what_runs);
+void finish_cancel_branches(struct run *r, uint32_t step, const char *because);
+void finish_check(struct run *r);
+bool finish_publishes(const struct step *m);
+void finish_publish(struct run *r, uint32_t instance); /* on the pool; harmless without `publish` */
+void finish_broken(const struct err *err, void *run);
+
+/* --- checks.c, partial.c --- */
+int checks_before(struct run *r, struct err *err);
+int partial_open(struct run *r, struct err *err);
+/* An instance outside of a partial run: its entry, or it is skipped. */
+void partial_settle(struct run *r, uint32_t instance);
+
+#endif

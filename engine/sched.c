@@ -1,0 +1,500 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Readiness by counters, between steps: a step's `open` branches count down; at zero its followers' `waits` count down; at zero all branches of the follower are looked at (skipped, or asked).
+ * Queues: to_ask (inputs are looked at, the cache is asked; takes no slot), ready (misses that want a slot, first come first served), a list per step for branches above the matrix' max_parallel,
+ * and `starved` for what does not fit beside what runs: whoever states resources queues behind it, so that nobody starves; who states none goes past. Each instance is in one list at a time,
+ * and everything is linear in instances and edges. */
+#include "base/err.h"
+#include "base/loop.h"
+#include "base/mem.h"
+#include "base/str.h"
+#include "engine/run_impl.h"
+
+#include <string.h>
+
+enum {
+    ASKS_PER_TURN = 512, /* some milliseconds: what ended meanwhile is then looked at */
+    ASKING_MAX = 64,     /* questions that read files on the pool at once */
+};
+
+/* --- queues --- */
+
+void queue_push(struct run *r, struct queue *q, uint32_t instance)
+{
+    r->next[instance] = NONE;
+    if (q->tail == NONE) {
+        q->head = instance;
+    } else {
+        r->next[q->tail] = instance;
+    }
+    q->tail = instance;
+}
+
+uint32_t queue_pop(struct run *r, struct queue *q)
+{
+    uint32_t i = q->head;
+
+    if (i != NONE) {
+        q->head = r->next[i];
+        if (q->head == NONE) {
+            q->tail = NONE;
+        }
+    }
+    return i;
+}
+
+static void queue_push_front(struct run *r, struct queue *q, uint32_t instance)
+{
+    r->next[instance] = q->head;
+    q->head = instance;
+    if (q->tail == NONE) {
+        q->tail = instance;
+    }
+}
+
+/* --- a step's needs have ended: which branches go on? --- */
+
+/* All branches of a needed step, taken together. */
+static const char *fate(const struct run *r, uint32_t step)
+{
+    const struct step_state *s = &r->steps[step];
+    uint32_t n = r->wf->steps[step].n_rows;
+
+    return s->n_bad > 0 || s->n_failed > 0 ? (r->cancelled ? "did not succeed" : "failed")
+           : n > 0 && s->n_skipped == n    ? "was skipped"
+                                           : "did not succeed";
+}
+
+static bool all_skipped(const struct run *r, uint32_t step)
+{
+    uint32_t n = r->wf->steps[step].n_rows;
+
+    return n > 0 && r->steps[step].n_skipped == n;
+}
+
+/* Whether something untolerated happened in a step or above it. */
+static bool bad(const struct run *r, uint32_t step)
+{
+    return r->steps[step].n_bad > 0 || r->steps[step].failure;
+}
+
+static void judge_needs(struct run *r, uint32_t step)
+{
+    const struct step *m = &r->wf->steps[step];
+    uint32_t required = 0, skipped = 0;
+    bool required_bad = false, any_bad = false;
+
+    for (uint32_t k = 0; k < m->n_needs; k++) {
+        const struct need *need = &m->needs[k];
+        any_bad |= bad(r, need->step);
+        if (need->order_only) {
+            continue;
+        }
+        required++;
+        required_bad |= bad(r, need->step);
+        skipped += all_skipped(r, need->step);
+    }
+    r->steps[step].success = !required_bad && (required == 0 || skipped < required);
+    r->steps[step].failure = any_bad;
+}
+
+static bool reads_branch(const struct run *r, const struct expr_name *name, uint32_t *ret)
+{
+    for (uint32_t i = r->plan->first[name->step]; i < r->plan->first[name->step + 1]; i++) {
+        if (strcmp(r->plan->instances[i].name, name->branch) == 0) {
+            *ret = i;
+            return true;
+        }
+    }
+    return false;
+}
+
+static bool succeeded(const struct run *r, uint32_t instance)
+{
+    uint8_t s = r->state.instances[instance].state;
+
+    return s == INSTANCE_SUCCEEDED || s == INSTANCE_CACHED;
+}
+
+/* What one reference misses: "train was skipped" (owned by the caller), or NULL. */
+static char *reads_nothing(const struct run *r, const struct step *m, const struct expr_name *name)
+{
+    uint32_t branch, first = r->plan->first[name->step], end = r->plan->first[name->step + 1];
+
+    if (name->branch) {
+        if (reads_branch(r, name, &branch) && !succeeded(r, branch)) {
+            return xasprintf("%s %s%s", name->branch,
+                             r->state.instances[branch].state == INSTANCE_FAILED ? "" : "was ",
+                             instance_state_names[r->state.instances[branch].state]);
+        }
+        return NULL;
+    }
+    for (uint32_t i = first; i < end; i++) {
+        if (succeeded(r, i)) {
+            return NULL;
+        }
+    }
+    return first == end || m->kind == KIND_SELECT
+               ? NULL
+               : xasprintf("%s %s", r->wf->steps[name->step].name, fate(r, name->step));
+}
+
+/* The first read output that is not there, in words (owned by the caller), or NULL. References covered by default() made their need order-only. */
+static char *unreadable(const struct run *r, uint32_t step)
+{
+    const struct step *m = &r->wf->steps[step];
+    char *missing = NULL;
+
+    for (uint32_t k = 0; k < m->n_needs; k++) {
+        r->marks[m->needs[k].step] = !m->needs[k].order_only;
+    }
+    for (uint32_t k = 0; k < m->n_reads && !missing; k++) {
+        const struct expr_name *name = m->reads[k];
+        if (name->root == ROOT_STEPS && name->step != NONE && r->marks[name->step] &&
+            (name->field == FIELD_OUTPUTS || name->field == FIELD_VALUES ||
+             name->field == FIELD_METRICS)) {
+            missing = reads_nothing(r, m, name);
+        }
+    }
+    for (uint32_t k = 0; k < m->n_needs; k++) {
+        r->marks[m->needs[k].step] = false;
+    }
+    return missing;
+}
+
+/* Why success() is false, for people: owned by the caller. */
+static char *why_not(const struct run *r, uint32_t step)
+{
+    const struct step *m = &r->wf->steps[step];
+
+    for (uint32_t k = 0; k < m->n_needs; k++) {
+        uint32_t need = m->needs[k].step;
+        if (!m->needs[k].order_only && r->steps[need].n_bad > 0) {
+            return xasprintf("%s %s", r->wf->steps[need].name, fate(r, need));
+        }
+    }
+    for (uint32_t k = 0; k < m->n_needs; k++) {
+        uint32_t need = m->needs[k].step;
+        if (!m->needs[k].order_only && (bad(r, need) || all_skipped(r, need))) {
+            return xasprintf("%s was skipped", r->wf->steps[need].name);
+        }
+    }
+    return xstrdup("`if` is false");
+}
+
+static void skip(struct run *r, uint32_t instance, const char *because)
+{
+    emit_because(r, EVENT_SKIPPED, instance, because);
+    sched_over(r, instance);
+}
+
+static void look_at(struct run *r, uint32_t instance, const char *missing, const char *no_success)
+{
+    const struct step *m = step_of(r, instance);
+    struct err err = {0};
+    bool yes = m->finally || r->steps[r->plan->instances[instance].step].success;
+
+    if (m->condition && step_condition(&r->world, &r->plan->instances[instance], &yes, &err) < 0) {
+        fail_instance(r, instance, "refused", err.msg);
+    } else if (!yes) {
+        skip(r, instance, no_success ? no_success : "`if` is false");
+    } else if (missing) {
+        skip(r, instance, missing);
+    } else {
+        ask_push(r, instance);
+    }
+}
+
+static void step_over(struct run *r, uint32_t step)
+{
+    for (uint32_t k = r->plan->follower_start[step]; k < r->plan->follower_start[step + 1]; k++) {
+        uint32_t f = r->plan->followers[k];
+        if (--r->steps[f].waits == 0) {
+            r->released[r->released_end++] = f;
+        }
+    }
+}
+
+void sched_release(struct run *r, uint32_t step)
+{
+    const struct step *m = &r->wf->steps[step];
+    CLEANUP(cleanup_free) char *missing = NULL;
+    CLEANUP(cleanup_free) char *no_success = NULL;
+    uint32_t first = r->plan->first[step], end = r->plan->first[step + 1];
+
+    judge_needs(r, step);
+    if (first == end) {
+        step_over(r, step); /* a matrix without branches has succeeded */
+        return;
+    }
+    missing = m->n_needs > 0 ? unreadable(r, step) : NULL;
+    no_success = !m->finally && !r->steps[step].success ? why_not(r, step) : NULL;
+    for (uint32_t i = first; i < end; i++) {
+        if (r->instances[i].phase != PHASE_IDLE) {
+            continue; /* cancelled before it was ready */
+        }
+        if (r->inside && !r->inside[i]) {
+            partial_settle(r, i);
+        } else if (r->stopping && !m->finally) {
+            emit_because(r, EVENT_CANCELLED, i, r->because);
+            sched_over(r, i);
+        } else {
+            look_at(r, i, missing, no_success);
+        }
+    }
+}
+
+/* --- an instance's state is final --- */
+
+void sched_over(struct run *r, uint32_t instance)
+{
+    const struct instance_status *st = &r->state.instances[instance];
+    struct step_state *s = step_state_of(r, instance);
+    bool found = st->state == INSTANCE_CACHED;
+
+    if (r->instances[instance].phase == PHASE_OVER) {
+        return;
+    }
+    r->instances[instance].phase = PHASE_OVER;
+    switch (st->state) {
+    case INSTANCE_FAILED:
+    case INSTANCE_LOST:
+        s->n_failed++;
+        s->n_bad += !st->tolerated;
+        break;
+    case INSTANCE_CANCELLED:
+        s->n_bad++;
+        break;
+    case INSTANCE_SKIPPED:
+        s->n_skipped++;
+        break;
+    default:
+        break;
+    }
+    if (st->state != INSTANCE_SUCCEEDED) { /* after a success its commit lets them go */
+        ask_release_waiters(r, instance, found);
+    }
+    if (step_of(r, instance)->finally) {
+        r->open_finally--;
+    } else {
+        r->open_main--;
+    }
+    if (--s->open == 0) {
+        step_over(r, r->plan->instances[instance].step);
+    }
+    sched_wake(r);
+}
+
+/* --- slots and resources --- */
+
+static bool wants_resources(const struct step *m)
+{
+    return m->resources.cpu_milli || m->resources.memory || m->resources.gpu;
+}
+
+static bool fits(const struct run *r, const struct step *m)
+{
+    const struct resources *want = &m->resources, *used = &r->in_use, *all = &r->machine;
+
+    return used->cpu_milli + want->cpu_milli <= all->cpu_milli &&
+           used->memory + want->memory <= all->memory && used->gpu + want->gpu <= all->gpu;
+}
+
+void sched_claim(struct run *r, struct task *t)
+{
+    const struct step *m = step_of(r, t->instance);
+
+    t->holds = true;
+    r->running++;
+    step_state_of(r, t->instance)->running++;
+    r->in_use.cpu_milli += m->resources.cpu_milli;
+    r->in_use.memory += m->resources.memory;
+    r->in_use.gpu += m->resources.gpu;
+}
+
+void sched_unclaim(struct run *r, struct task *t)
+{
+    const struct step *m = step_of(r, t->instance);
+    struct step_state *s = step_state_of(r, t->instance);
+    uint32_t parked;
+
+    if (!t->holds) {
+        return;
+    }
+    t->holds = false;
+    r->running--;
+    s->running--;
+    r->in_use.cpu_milli -= m->resources.cpu_milli;
+    r->in_use.memory -= m->resources.memory;
+    r->in_use.gpu -= m->resources.gpu;
+    while ((parked = queue_pop(r, &s->parked)) != NONE &&
+           r->instances[parked].phase != PHASE_PARKED) {
+        /* cancelled while it waited */
+    }
+    if (parked != NONE) {
+        r->instances[parked].phase = PHASE_READY;
+        queue_push_front(r, &r->ready, parked); /* it waited longest */
+    }
+    sched_wake(r);
+}
+
+void sched_ready(struct run *r, uint32_t instance)
+{
+    r->instances[instance].phase = PHASE_READY;
+    queue_push(r, &r->ready, instance);
+    sched_wake(r);
+}
+
+static void start_starved(struct run *r)
+{
+    while (r->running < r->max_parallel && r->starved.head != NONE) {
+        uint32_t i = r->starved.head;
+        bool waits = r->instances[i].phase == PHASE_PARKED; /* else it was cancelled */
+        if (waits && !fits(r, step_of(r, i))) {
+            return;
+        }
+        (void)queue_pop(r, &r->starved);
+        if (waits) {
+            ask_begin(r, i);
+        }
+    }
+}
+
+static void start_ready(struct run *r)
+{
+    start_starved(r);
+    while (r->running < r->max_parallel) {
+        uint32_t i = queue_pop(r, &r->ready);
+        if (i == NONE) {
+            return;
+        }
+        const struct step *m = step_of(r, i);
+        struct step_state *s = step_state_of(r, i);
+        if (r->instances[i].phase != PHASE_READY) {
+            continue; /* cancelled while it waited */
+        }
+        if (m->max_parallel > 0 && s->running >= m->max_parallel) {
+            r->instances[i].phase = PHASE_PARKED;
+            queue_push(r, &s->parked, i);
+        } else if (wants_resources(m) && (r->starved.head != NONE || !fits(r, m))) {
+            r->instances[i].phase = PHASE_PARKED;
+            queue_push(r, &r->starved, i);
+        } else {
+            ask_begin(r, i);
+        }
+    }
+}
+
+/* --- turns --- */
+
+void sched_wake(struct run *r)
+{
+    if (r->stage != STAGE_OVER && !r->closing) {
+        loop_idle_post(r->idle);
+    }
+}
+
+void sched_wake_quiet(void *arg)
+{
+    sched_wake(arg);
+}
+
+void sched_turn(void *arg)
+{
+    struct run *r = arg;
+    uint32_t asks = 0;
+
+    if (r->closing) {
+        return;
+    }
+    for (;;) {
+        if (r->released_at < r->released_end) {
+            sched_release(r, r->released[r->released_at++]);
+        } else if (asks < ASKS_PER_TURN && r->asking < ASKING_MAX && r->to_ask.head != NONE) {
+            uint32_t i = queue_pop(r, &r->to_ask);
+            if (r->instances[i].phase == PHASE_TO_ASK) {
+                ask_one(r, i);
+                asks++;
+            }
+        } else {
+            break;
+        }
+    }
+    start_ready(r);
+    if (r->released_at < r->released_end || (r->to_ask.head != NONE && r->asking < ASKING_MAX)) {
+        sched_wake(r);
+    }
+    finish_check(r);
+}
+
+/* --- what steps see of the run --- */
+
+static enum branch_status branch_status_of(uint8_t state)
+{
+    switch (state) {
+    case INSTANCE_SUCCEEDED:
+        return BRANCH_SUCCEEDED;
+    case INSTANCE_CACHED:
+        return BRANCH_CACHED;
+    case INSTANCE_FAILED:
+        return BRANCH_FAILED;
+    case INSTANCE_SKIPPED:
+        return BRANCH_SKIPPED;
+    case INSTANCE_CANCELLED:
+        return BRANCH_CANCELLED;
+    case INSTANCE_LOST:
+        return BRANCH_LOST;
+    default:
+        return BRANCH_PENDING;
+    }
+}
+
+static void world_branch(void *arg, uint32_t step, uint32_t row, struct branch_view *ret)
+{
+    struct run *r = arg;
+    uint32_t i = r->plan->first[step] + row;
+    const struct instance_status *s = &r->state.instances[i];
+
+    *ret = (struct branch_view){.row = &r->wf->steps[step].rows[row],
+                                .status = branch_status_of(s->state),
+                                .tolerated = s->tolerated,
+                                .result = run_result(r, i),
+                                .entry = s->entry};
+}
+
+static bool world_status(void *arg, uint32_t step, enum expr_function which)
+{
+    const struct run *r = arg;
+    bool finally = r->wf->steps[step].finally;
+
+    switch (which) {
+    case FN_SUCCESS:
+        return finally ? !r->failed && !r->cancelled : r->steps[step].success;
+    case FN_FAILURE:
+        return finally ? r->failed : r->steps[step].failure;
+    case FN_CANCELLED:
+        return r->cancelled;
+    default:
+        return true;
+    }
+}
+
+static const char *world_run_status(void *arg)
+{
+    const struct run *r = arg;
+
+    return r->cancelled ? "cancelled" : r->failed ? "failed" : "succeeded";
+}
+
+static uint64_t world_epoch(void *arg)
+{
+    return ((const struct run *)arg)->epoch;
+}
+
+void sched_world(struct run *r)
+{
+    r->world.branch = world_branch;
+    r->world.status = world_status;
+    r->world.run_status = world_run_status;
+    r->world.epoch = world_epoch;
+    r->world.arg = r;
+}
