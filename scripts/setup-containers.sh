@@ -38,7 +38,7 @@ for option in "$@"; do
     --no-install) install=no ;;
     --remove) remove=yes ;;
     -h | --help)
-        sed -n '3,15s/^# \{0,1\}//p' "$0"
+        sed -n '3,14s/^# \{0,1\}//p' "$0"
         exit 0
         ;;
     *)
