@@ -15,8 +15,10 @@ static void take(struct idx *x, void *data, size_t len)
     int n = gzread(x->file, data, (unsigned)len);
     if (n < 0) {
         int code = 0;
-        die("cannot read '%s': %s", x->path, gzerror(x->file, &code));
+        die("%s", gzerror(x->file, &code)); /* begins with the path */
     }
+    if ((size_t)n != len && x->count == 0)
+        die("'%s' ends within its header", x->path);
     if ((size_t)n != len)
         die("'%s' ends too early: its header promises %u items", x->path, x->count);
 }
