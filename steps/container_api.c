@@ -226,7 +226,7 @@ static int read_answer(int fd, const char *socket_path, struct str *out, struct 
             continue;
         }
         if (n < 0) {
-            bool late = errno == EAGAIN || errno == EWOULDBLOCK;
+            bool late = errno == EAGAIN; /* as EWOULDBLOCK */
             return err_set(err, late ? ERR_TIMEOUT : ERR_NET, late ? 0 : errno,
                            late ? "no answer from '%s' in time" : "cannot read from '%s'",
                            socket_path);

@@ -26,7 +26,8 @@
 enum {
     PING_MS = 10000,
     PATIENCE_START_MS = 30000, /* a first start of podman may convert its store */
-    PATIENCE_BACK_MS = 10000,  /* an engine that was lost is restarted by its supervisor */
+    PATIENCE_BACK_MS = 30000,  /* an engine that was lost is restarted by its supervisor */
+    FAILED_MS = 30000,         /* how long a lost engine's failure is believed */
     RETRY_MS = 10,
     SERVICE_STARTS_MAX = 5,
     CANDIDATES_MAX = 4,
@@ -168,6 +169,7 @@ static void on_deliver(void *arg)
 static void engine_failed(struct containers *c)
 {
     c->state = ENGINE_FAILED;
+    c->failed_at_us = mono_us();
     if (!c->deliver) {
         c->deliver = timer_new(c->loop, on_deliver, c);
     }
@@ -469,8 +471,12 @@ void engine_need(struct containers *c, struct waiter *w)
         return;
     }
     link_add(&c->needs, &w->link);
+    bool believed = c->epoch == 0 || mono_us() - c->failed_at_us < FAILED_MS * 1000L;
+    if (c->state == ENGINE_FAILED && !believed) {
+        c->state = ENGINE_UNKNOWN;
+    }
     if (c->state == ENGINE_FAILED) {
-        engine_failed(c);
+        timer_start(c->deliver, 0, 0);
     } else if (c->state == ENGINE_UNKNOWN) {
         struct err err = {0};
         if ((c->epoch ? look_again(c) : look_first(c, &err)) < 0) {

@@ -85,6 +85,7 @@ struct containers {
     struct engine engine;
     uint64_t epoch; /* how often an engine was found */
     struct err problem;
+    int64_t failed_at_us;
     struct look *look; /* under way on the pool */
     struct link needs;
     struct timer *deliver; /* tells the needs about a failure, from the loop */
@@ -210,6 +211,7 @@ struct job_handle {
     struct timer *timer; /* of the grace */
     bool defer;          /* the end is told from the loop */
     bool log_checked;
+    struct timer *slow; /* a wait that lasts asks less often */
     int64_t wait_from_us;
     unsigned losses;
     int64_t started_at_ms;

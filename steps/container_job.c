@@ -73,7 +73,8 @@ void job_finish(struct job_handle *h, enum job_outcome outcome, int code, char *
     abort_calls(h);
     engine_forget(&h->need);
     timer_free(h->timer);
-    h->timer = NULL;
+    timer_free(h->slow);
+    h->timer = h->slow = NULL;
     if (h->maybe_created) {
         reap_remove(h->c, h->name);
     }
@@ -428,16 +429,38 @@ static void on_waited(const struct api_reply *r, void *arg)
     }
 }
 
-void job_wait(struct job_handle *h)
+static void send_wait(struct job_handle *h, const char *interval)
 {
-    /* podman's compatible wait takes a whole processor while it waits; its own does not. */
+    /* podman's compatible wait takes a whole processor while it waits; its own looks at intervals. */
     bool native = h->c->engine.libpod;
     CLEANUP(sb_done) struct str path = {0};
-    sb_printf(&path, "/containers/%s/wait%s", h->name, native ? "?interval=5ms" : "");
+    sb_printf(&path, "/containers/%s/wait", h->name);
+    if (native) {
+        sb_printf(&path, "?interval=%s", interval);
+    }
     struct api_request r = {.method = "POST", .path = sb_text(&path), .native = native};
+    h->call = api_start(h->c, &r, on_waited, h);
+}
+
+/* The step closed its output and goes on: looking every few milliseconds would cost too much. */
+static void on_slow(void *arg)
+{
+    struct job_handle *h = arg;
+    if (h->phase == PHASE_WAIT && h->c->engine.libpod) {
+        api_abort(h->call);
+        send_wait(h, "250ms");
+    }
+}
+
+void job_wait(struct job_handle *h)
+{
     h->phase = PHASE_WAIT;
     h->wait_from_us = mono_us();
-    h->call = api_start(h->c, &r, on_waited, h);
+    if (!h->slow) {
+        h->slow = timer_new(h->c->loop, on_slow, h);
+    }
+    timer_start(h->slow, EARLY_END_MS, 0);
+    send_wait(h, "5ms");
 }
 
 /* --- the caller's side --- */
@@ -480,6 +503,7 @@ void job_release(struct job_handle *h)
     abort_calls(h);
     engine_forget(&h->need);
     timer_free(h->timer);
+    timer_free(h->slow);
     joblog_done(&h->log);
     link_remove(&h->link);
     free(h->message);

@@ -356,6 +356,52 @@ Test(steps_container, engine_killed_while_a_step_runs)
     cr_expect_not_null(strstr(sb_text(&log), "two\n"));
 }
 
+Test(steps_container, a_create_whose_answer_was_lost)
+{
+    CLEANUP(sb_done) struct str path = {0}, body = {0};
+    static const char *const argv[] = {"/bin/busybox", "echo", "once", NULL};
+    fx.job.argv = argv;
+    sb_printf(&path, "/containers/create?name=wf-%s", fx.job.token);
+    spec_write(fx.c, &fx.job, &body);
+    cr_assert_eq(call_engine("POST", sb_text(&path), sb_text(&body)), 201);
+    run_job(argv);
+    expect_exit(0);
+    expect_log("once\n");
+}
+
+Test(steps_container, image_gone_since_it_was_resolved)
+{
+    fx.job.image = "localhost/wf-nosuch:1";
+    run_shell("true");
+    cr_expect_eq(fx.got.outcome, JOB_NOT_STARTED);
+    cr_expect_not_null(strstr(fx.got.message, "wf-nosuch:1"), "%s", fx.got.message);
+    cr_expect_not_null(strstr(fx.got.message, "build or pull it"), "%s", fx.got.message);
+}
+
+Test(steps_container, a_step_that_closes_its_output_and_goes_on)
+{
+    run_shell("echo early; exec >/dev/null 2>&1; busybox sleep 2.5; exit 6");
+    expect_exit(6);
+    expect_log("early\n");
+}
+
+Test(steps_container, output_of_another_user)
+{
+    static const char *const argv[] = {"/bin/sh", "-c", "echo x > /wf/out/y", NULL};
+    CLEANUP(cleanup_free) char *out = fs_join(fx.dir, "out");
+    mkdir(out, 0777);
+    chmod(out, 0777);
+    struct mount mount = {.host = out, .inner = "/wf/out", .writable = true};
+    fx.job.mounts = &mount;
+    fx.job.n_mounts = 1;
+    run_job(argv);
+    expect_exit(0);
+    CLEANUP(cleanup_free) char *kept = fs_join(out, "y");
+    struct stat st;
+    cr_assert_eq(stat(kept, &st), 0);
+    cr_expect_eq(st.st_mode & 0777, 0644);
+}
+
 static int make_container(const char *name, const char *store, const char *run)
 {
     CLEANUP(sb_done) struct str path = {0}, body = {0};
