@@ -20,11 +20,11 @@ static char wanted[64];
 static enum failure failure;
 static atomic_long passes_left;
 
-static void read_variable(void)
+static void arm(const char *text)
 {
-    const char *text = getenv("WF_FAILPOINT");
     const char *colon = text ? strchr(text, ':') : NULL;
 
+    armed = false;
     if (!colon || (size_t)(colon - text) >= sizeof(wanted)) {
         return;
     }
@@ -34,6 +34,17 @@ static void read_variable(void)
     const char *count = strchr(colon + 1, ':');
     atomic_store(&passes_left, count ? strtol(count + 1, NULL, 10) : 1);
     armed = true;
+}
+
+static void read_variable(void)
+{
+    arm(getenv("WF_FAILPOINT"));
+}
+
+void failpoint_set(const char *text)
+{
+    pthread_once(&once, read_variable);
+    arm(text);
 }
 
 bool failpoint_armed(void)

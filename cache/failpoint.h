@@ -14,6 +14,8 @@
 #define FAILPOINT(name) ((void)(failpoint_armed() && failpoint_hit(name)))
 /* The same, and true (errno = ENOSPC) when the operation is to fail. */
 #define FAILPOINT_ERR(name) (failpoint_armed() && failpoint_hit(name))
+/* In place of the variable, for tests in one process; NULL: none. */
+void failpoint_set(const char *text);
 bool failpoint_armed(void);
 bool failpoint_hit(const char *name);
 #endif

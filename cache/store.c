@@ -56,7 +56,7 @@ static char *choose_dir(const char *given, struct err *err)
 
 static int refuse_unfit(const char *dir, struct err *err)
 {
-    if (access(dir, W_OK | X_OK) != 0) {
+    if (faccessat(AT_FDCWD, dir, W_OK | X_OK, AT_EACCESS) != 0) {
         return err_set(err, errno == EACCES || errno == EROFS ? ERR_DENIED : ERR_IO, errno,
                        "cannot write the store %s (give a folder of your own with --store)", dir);
     }
@@ -67,6 +67,17 @@ static int refuse_unfit(const char *dir, struct err *err)
                        dir);
     }
     return 0;
+}
+
+static int make_dir(const char *dir, struct err *err)
+{
+    struct err own = {0};
+
+    if (fs_mkdirs(dir, 0700, &own) == 0) {
+        return 0;
+    }
+    return err_set(err, own.code, 0, "cannot make the store %s (give a folder with --store): %s",
+                   dir, own.msg);
 }
 
 static int take_store_lock(struct store *s, struct err *err)
@@ -105,6 +116,17 @@ static int read_doubtful(struct store *s, struct err *err)
     return rc;
 }
 
+/* The file's header is behind the log where a newer wf was killed right after its migration. */
+static int refuse_newer(struct store *s, struct err *err)
+{
+    int64_t version = 0;
+    int rc = store_version(s->db, &version, err);
+
+    return rc == 0 && version > STORE_FORMAT
+               ? store_refuse_newer(s->dir, version, STORE_FORMAT, err)
+               : rc;
+}
+
 static int open_parts(struct store *s, struct loop *loop, struct err *err)
 {
     CLEANUP(cleanup_free) char *path = store_path(s, "wf.db");
@@ -118,6 +140,7 @@ static int open_parts(struct store *s, struct loop *loop, struct err *err)
         return err_set(err, ERR_IO, errno, "cannot open the folder %s of the store", objects);
     }
     int rc = db_open(path, DB_READ, store_statements, SQL_COUNT, &s->db, err);
+    rc = rc < 0 ? rc : refuse_newer(s, err);
     rc = rc < 0 ? rc : read_doubtful(s, err);
     if (rc < 0 || s->read_only) {
         return rc;
@@ -144,7 +167,7 @@ static int open_store(struct store *s, struct loop *loop, struct err *err)
                        s->dir);
     }
     if (!s->read_only) {
-        rc = state == STORE_ABSENT ? fs_mkdirs(s->dir, 0700, err) : 0;
+        rc = state == STORE_ABSENT ? make_dir(s->dir, err) : 0;
         rc = rc < 0 ? rc : refuse_unfit(s->dir, err);
     }
     rc = rc < 0 ? rc : take_store_lock(s, err);

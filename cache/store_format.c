@@ -25,7 +25,7 @@ static uint32_t big_endian(const unsigned char *p)
     return (uint32_t)p[0] << 24 | (uint32_t)p[1] << 16 | (uint32_t)p[2] << 8 | p[3];
 }
 
-static int refuse_newer(const char *dir, int64_t found, int newest, struct err *err)
+int store_refuse_newer(const char *dir, int64_t found, int newest, struct err *err)
 {
     return err_set(err, ERR_UNSUPPORTED, 0,
                    "the store %s was made by a newer wf (format %" PRId64
@@ -73,13 +73,13 @@ int store_peek(const char *dir, int newest, enum store_state *ret, struct err *e
         return refuse_foreign(dir, err);
     }
     if (version > (uint32_t)newest) {
-        return refuse_newer(dir, version, newest, err);
+        return store_refuse_newer(dir, version, newest, err);
     }
     *ret = version == (uint32_t)newest ? STORE_CURRENT : STORE_OTHER;
     return 0;
 }
 
-static int read_version(struct db *db, int64_t *ret, struct err *err)
+int store_version(struct db *db, int64_t *ret, struct err *err)
 {
     CLEANUP(db_row_done) struct db_row *row = NULL;
 
@@ -161,13 +161,13 @@ static int prepare_db(struct store *s, struct db *db, const struct migration *li
                       struct err *err)
 {
     int64_t from = 0;
-    int rc = read_version(db, &from, err);
+    int rc = store_version(db, &from, err);
 
     if (rc < 0) {
         return rc;
     }
     if (from > list[count - 1].format) {
-        return refuse_newer(s->dir, from, list[count - 1].format, err);
+        return store_refuse_newer(s->dir, from, list[count - 1].format, err);
     }
     if (from == list[count - 1].format) { /* somebody else was faster */
         return db_checkpoint(db, err);

@@ -47,6 +47,8 @@ int writer_lock(const struct store *s, int *ret_fd, struct err *err);
 enum store_state { STORE_ABSENT, STORE_CURRENT, STORE_OTHER /* older, or half made */ };
 /* Looks at the file without SQLite, so that a newer store is not touched. */
 int store_peek(const char *dir, int newest, enum store_state *ret, struct err *err);
+int store_version(struct db *db, int64_t *ret, struct err *err);
+int store_refuse_newer(const char *dir, int64_t found, int newest, struct err *err);
 /* Makes or migrates the database below s->dir up to the last of `list`. Needs s->lock_fd. */
 int store_prepare(struct store *s, const struct migration *list, size_t count, struct err *err);
 /* Adds the advice that fits the failure. Returns -err->code. */
