@@ -92,9 +92,6 @@ static void fail_missing(struct image_entry *e, const char *why)
     sb_printf(&text, "; build it with `%s build -t %s .`", engine_program(e), name);
     if (!local) {
         sb_printf(&text, ", or pull it with `%s pull %s`", engine_program(e), name);
-        if (!strchr(name, '/')) {
-            sb_printf(&text, " (its whole name may be docker.io/library/%s)", name);
-        }
     }
     fail(e, ERR_NOT_FOUND, sb_text(&text));
 }

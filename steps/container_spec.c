@@ -149,6 +149,10 @@ char *spec_explain(const struct containers *c, const struct job *job, const char
         return xasprintf("image '%s' is not on this machine any more; build or pull it again",
                          image);
     }
+    if (has(message, "docker-init")) {
+        return xstrdup("docker's own init program (docker-init) is missing; install the package "
+                       "tini, or docker's own packages");
+    }
     if (has(message, "unable to find user") || has(message, "no matching entries in passwd") ||
         has(message, "unable to find group")) {
         return xasprintf("image '%s' names a user that it does not have: %.300s", image, message);
