@@ -220,6 +220,7 @@ static void begin_heredocs(struct shell *s)
         if (s->lost)
             return;
         top(s)->heredoc = i;
+        top(s)->queued = i > s->heredocs_begun;
         s->line_start = true;
     }
     s->heredocs_begun = s->heredocs.len;
@@ -255,6 +256,7 @@ static void step_heredoc(struct shell *s, size_t to)
     size_t end;
     if (s->line_start && at_delimiter(s, h, &end)) {
         s->depth--;
+        top(s)->queued = false;
         s->at = end < s->len ? end + 1 : end;
         s->in_word = false;
         s->command_start = s->line_start = true;
@@ -426,10 +428,30 @@ static void step_arith(struct shell *s, size_t to)
     }
 }
 
+/* A delimiter within a command within the here-document: bash ends it there, dash does not. */
+static bool ends_outer_heredoc(const struct shell *s)
+{
+    size_t end;
+    if (!s->heredocs_begun || !s->at || s->src[s->at - 1] != '\n')
+        return false;
+    for (unsigned i = 0; i + 1 < s->depth; i++) {
+        const struct shell_frame *f = &s->frames[i];
+        if (f->kind == SHELL_HEREDOC && !f->queued &&
+            at_delimiter(s, &s->heredocs.items[f->heredoc], &end))
+            return true;
+    }
+    return false;
+}
+
 static void step(struct shell *s, size_t to)
 {
     char c = peek(s, 0);
     s->dollar = false;
+    if (ends_outer_heredoc(s)) {
+        s->lost = "shells do not agree where a here-document before this reference ends, since its "
+                  "delimiter also stands within a command in it: use another delimiter";
+        return;
+    }
     switch (top(s)->kind) {
     case SHELL_DOUBLE:
         step_double(s, to);

@@ -35,6 +35,7 @@ struct shell_frame {
     bool odd;        /* something was seen that shells read differently: no reference may follow */
     uint32_t parens; /* SHELL_ARITH: open ones */
     size_t heredoc;  /* SHELL_HEREDOC: index */
+    bool queued;     /* SHELL_HEREDOC: its body follows that of the one above */
 };
 struct shell_heredoc {
     size_t begin, end; /* of the delimiter as written, in the source */

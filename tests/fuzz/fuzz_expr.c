@@ -77,7 +77,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     struct param param = {.name = "p"};
     struct value value = value_text("x");
     struct workflow wf = {.n_params = 1, .params = &param};
-    bool dependent, used;
+    bool dependent = false, used = false;
     struct scope s = {.arena = a,
                       .wf = &wf,
                       .params = &value,

@@ -208,6 +208,7 @@ Test(workflows_text, scripts_refused)
         {"cat <<\\E\n${{ params.lr }}\nE\n", "quoted delimiter"},
         {"cat <<A <<'B'\nA\n${{ params.lr }}\nB\n", "quoted delimiter"},
         {"cat <<${{ params.lr }}\n", "delimiter"},
+        {"cat <<E\n$(cat <<E\na\nE\n) ${{ params.lr }}\nE\n", "another delimiter"},
         {"echo \"\\${{ params.lr }}\"", "backslash"},
         {"echo \\${{ params.lr }}", "backslash"},
         {"echo $${{ params.lr }}", "\\$"},
