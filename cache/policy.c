@@ -97,7 +97,7 @@ static bool compare_numbers(const struct policy *p, const char *what, const char
     add_grouped(why, measure);
     sb_puts(why, " vs ");
     add_grouped(why, baseline);
-    sb_printf(why, ", %.3g%% %s %.3g%%", change * 100,
+    sb_printf(why, ", %.4g%% %s %.4g%%", change * 100,
               change < p->threshold    ? "<"
               : change == p->threshold ? "="
                                        : ">",

@@ -71,10 +71,10 @@ Test(cache_policy, change_compares_with_the_baseline)
     expect(&p, 1, 0, "10000", "10120", true, "reused: records 10,120 vs 10,000, 1.2% < 20%");
     expect(&p, 1, 0, "10000", "12500", false, "records 12,500 vs 10,000, 25% > 20%");
     expect(&p, 1, 0, "10", "12", false, "records 12 vs 10, 20% = 20%");
-    expect(&p, 1, 0, "10000", "8001", true, "reused: records 8,001 vs 10,000, 20% < 20%");
+    expect(&p, 1, 0, "10000", "8001", true, "reused: records 8,001 vs 10,000, 19.99% < 20%");
     expect(&p, 1, 0, "100", "100", true, "reused: records 100 vs 100, 0% < 20%");
     expect(&p, 1, 0, "-100", "-110", true, "reused: records -110 vs -100, 10% < 20%");
-    expect(&p, 1, 0, "1.5", "1.6", true, "reused: records 1.6 vs 1.5, 6.67% < 20%");
+    expect(&p, 1, 0, "1.5", "1.6", true, "reused: records 1.6 vs 1.5, 6.667% < 20%");
 }
 
 Test(cache_policy, nothing_compares_to_zero_or_to_nothing)
