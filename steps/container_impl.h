@@ -152,6 +152,7 @@ enum { FRAME_HEAD = 8, STREAM_COUNT = 3, FIRST_WORDS = 256 };
 struct job_log {
     struct loop *loop;
     int fd;
+    int stdout_fd; /* > 0: a regular file that standard output goes to instead */
     bool is_pipe;
     int failed; /* errno of a write that failed: the rest is dropped */
     unsigned char head[FRAME_HEAD];

@@ -484,6 +484,7 @@ int job_submit(struct containers *c, const struct job *job, job_fn on_end, void 
     h->started_at_ms = now_ms();
     link_init(&h->need.link);
     joblog_init(&h->log, c->loop, job->log_fd, on_log_flushed, h);
+    h->log.stdout_fd = job->stdout_fd;
     link_add(&c->jobs, &h->link);
     *ret = h;
     h->defer = true; /* on_end is never called before we return */

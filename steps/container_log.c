@@ -44,11 +44,11 @@ void joblog_done(struct job_log *g)
     g->pending_at = 0;
 }
 
-static size_t write_file(struct job_log *g, const char *data, size_t len)
+static size_t write_file(struct job_log *g, int fd, const char *data, size_t len)
 {
     size_t at = 0;
     while (at < len && !g->failed) {
-        ssize_t n = write(g->fd, data + at, len - at);
+        ssize_t n = write(fd, data + at, len - at);
         if (n >= 0) {
             at += (size_t)n;
         } else if (errno != EINTR) {
@@ -107,7 +107,7 @@ static void write_log(struct job_log *g, const char *data, size_t len)
     }
     size_t done = 0;
     if (joblog_flushed(g)) {
-        done = g->is_pipe ? write_pipe(g, data, len) : write_file(g, data, len);
+        done = g->is_pipe ? write_pipe(g, data, len) : write_file(g, g->fd, data, len);
     }
     if (done < len) {
         sb_add(&g->pending, data + done, len - done);
@@ -129,7 +129,9 @@ static void write_payload(struct job_log *g, const char *data, size_t len)
     size_t skip = again < len ? (size_t)again : len;
     *seen += len;
     *kept += len - skip;
-    if (skip < len) {
+    if (skip < len && g->stream == 1 && g->stdout_fd > 0) {
+        write_file(g, g->stdout_fd, data + skip, len - skip);
+    } else if (skip < len) {
         write_log(g, data + skip, len - skip);
     }
 }

@@ -96,7 +96,7 @@ static int process_submit(struct executor *x, const struct job *job, job_fn on_e
         .envp = job->env,
         .cwd = job->workdir,
         .stdin_fd = -1,
-        .stdout_fd = job->log_fd,
+        .stdout_fd = job->stdout_fd > 0 ? job->stdout_fd : job->log_fd,
         .stderr_fd = job->log_fd,
         .extra_fd = -1,
         .survive = false,

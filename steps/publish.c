@@ -1,0 +1,152 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Publishing outputs into the workflow's folder (semantics 22): a temporary name beside the target, then one rename; folders are exchanged. Equal content is not touched. */
+#include "base/arena.h"
+#include "base/digest.h"
+#include "base/err.h"
+#include "base/fs.h"
+#include "base/id.h"
+#include "base/mem.h"
+#include "base/str.h"
+#include "cache/manifest.h"
+#include "cache/objects.h"
+#include "cache/statcache.h"
+#include "cache/store.h"
+#include "steps/attempt.h"
+#include "steps/scope.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+/* Is it there already? Anything unreadable counts as different. */
+static bool equal(const struct world *w, const char *target, const struct result_output *o)
+{
+    CLEANUP(sb_done) struct str text = {0};
+    uint64_t bytes, files;
+    struct digest d;
+    struct stat st;
+
+    if (lstat(target, &st) != 0) {
+        return false;
+    }
+    if (o->kind == OBJECT_TREE) {
+        if (!S_ISDIR(st.st_mode) ||
+            manifest_of_input(target, w->statcache, &text, &bytes, &files, NULL) != 0) {
+            return false;
+        }
+        digest_of(sb_text(&text), text.len, &d);
+        return digest_eq(&d, &o->digest);
+    }
+    return S_ISREG(st.st_mode) && ((st.st_mode & 0111) != 0) == o->executable &&
+           (uint64_t)st.st_size == o->bytes &&
+           statcache_digest(w->statcache, target, &d, &st, NULL) == 0 && digest_eq(&d, &o->digest);
+}
+
+/* The target's folder, made if need be, must be real and inside of the workflow's. */
+static int make_folder(const struct workflow *wf, const char *target, struct err *err)
+{
+    CLEANUP(cleanup_free) char *dir = fs_dirname(target);
+    CLEANUP(cleanup_free) char *real = NULL;
+    size_t len = strlen(wf->dir);
+    int rc = fs_mkdirs(dir, 0777, err);
+
+    if (rc != 0) {
+        return rc;
+    }
+    real = fs_real(dir, err);
+    if (!real) {
+        return -ERR_IO;
+    }
+    if (strncmp(real, wf->dir, len) != 0 || (real[len] != '/' && real[len] != '\0')) {
+        return err_set(err, ERR_DENIED, 0,
+                       "'%s' leads out of the workflow's folder through a link: publish elsewhere",
+                       target);
+    }
+    return 0;
+}
+
+static int replace(const char *temporary, const char *target, struct err *err)
+{
+    struct stat st, old;
+
+    if (lstat(temporary, &st) != 0) {
+        return err_set(err, ERR_IO, errno, "cannot publish '%s'", target);
+    }
+    bool folders = S_ISDIR(st.st_mode) || (lstat(target, &old) == 0 && S_ISDIR(old.st_mode));
+    if (!folders || access(target, F_OK) != 0) {
+        return rename(temporary, target) == 0
+                   ? 0
+                   : err_set(err, ERR_IO, errno, "cannot publish '%s'", target);
+    }
+    if (renameat2(AT_FDCWD, temporary, AT_FDCWD, target, RENAME_EXCHANGE) == 0) {
+        return fs_remove_tree(temporary, err);
+    }
+    /* A file system that cannot exchange: aside, then in. */
+    CLEANUP(cleanup_free) char *aside = xasprintf("%s.old", temporary);
+    if (rename(target, aside) != 0 || rename(temporary, target) != 0) {
+        return err_set(err, ERR_IO, errno, "cannot publish '%s'", target);
+    }
+    return fs_remove_tree(aside, err);
+}
+
+static int publish_one(const struct world *w, const char *target, const struct result_output *o,
+                       struct err *err)
+{
+    if (equal(w, target, o)) {
+        return 0;
+    }
+    int rc = make_folder(w->wf, target, err);
+    if (rc != 0) {
+        return rc;
+    }
+    char id[ID_LEN + 1];
+    id_new(id);
+    CLEANUP(cleanup_free) char *dir = fs_dirname(target);
+    CLEANUP(cleanup_free) char *temporary = xasprintf("%s/.wf-%s", dir, id);
+    rc = objects_place(w->store, &o->digest, o->kind, o->executable, PLACE_OWN, temporary, err);
+    rc = rc == 0 ? replace(temporary, target, err) : rc;
+    if (rc != 0) {
+        fs_remove_tree(temporary, NULL);
+    }
+    return rc;
+}
+
+int step_publish(const struct world *w, const struct instance_ref *i, const struct result *r,
+                 struct err *err)
+{
+    const struct step *s = &w->wf->steps[i->step];
+    struct arena *a = arena_new();
+    int rc = 0;
+
+    for (uint32_t n = 0; n < s->n_outputs && rc == 0; n++) {
+        const struct output *out = &s->outputs[n];
+        const struct result_output *made = out->publish ? result_output_find(r, out->name) : NULL;
+        CLEANUP(sb_done) struct str path = {0}, clean = {0};
+        struct scope scope = {.arena = a,
+                              .wf = w->wf,
+                              .step = s,
+                              .params = w->params,
+                              .row = i->row < s->n_rows ? &s->rows[i->row] : NULL};
+        if (!made) {
+            continue;
+        }
+        rc = text_eval_string(out->publish, &scope, &path, err);
+        if (rc == 0 && (!fs_clean_relative(sb_text(&path), &clean) || clean.len == 0)) {
+            rc = err_set(err, ERR_INVALID, 0,
+                         "output '%s' cannot be published as '%s': the path must lie below the "
+                         "workflow's folder",
+                         out->name, sb_text(&path));
+        }
+        if (rc == 0) {
+            CLEANUP(cleanup_free) char *target = xasprintf("%s/%s", w->wf->dir, sb_text(&clean));
+            rc = publish_one(w, target, made, err);
+            rc = rc == 0 ? 0 : err_wrap(err, "output '%s'", out->name);
+        }
+    }
+    arena_free(a);
+    return rc > 0 ? err_set(err, ERR_INVALID, 0, "a path under `publish` cannot be known") : rc;
+}

@@ -1,0 +1,795 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What a step finds around it: its environment, script, list of inputs, other steps' outputs, and in a container the mounts (engine.md 5, semantics 23). */
+#include "base/arena.h"
+#include "base/fs.h"
+#include "base/json.h"
+#include "base/mem.h"
+#include "cache/objects.h"
+#include "cache/store.h"
+#include "steps/aggregate.h"
+#include "steps/asker.h"
+#include "steps/attempt_impl.h"
+#include "steps/container.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+/* One argument or variable may be this long (MAX_ARG_STRLEN), all together a quarter of the stack: checked so that the sentence names the way out. */
+#define LONGEST_ARGUMENT ((size_t)128 * 1024)
+#define ALL_ARGUMENTS ((size_t)1536 * 1024)
+/* More inputs than this are copied into a container's workspace instead of being mounted one by one. */
+#define MOST_MOUNTS 64
+
+/* --- other steps' outputs --- */
+
+static const char *box_path(struct attempt *a, const struct output_ref *ref, const char *root)
+{
+    const struct step *s = &a->w->wf->steps[ref->step];
+    const char *base = fs_basename(ref->output->path);
+
+    return s->is_matrix
+               ? arena_printf(a->arena, "%s/%s.%u/%s/%s", root, s->name, ref->row,
+                              ref->output->name, base)
+               : arena_printf(a->arena, "%s/%s/%s/%s", root, s->name, ref->output->name, base);
+}
+
+int attempt_place(void *arg, const struct output_ref *ref, const char **ret, struct err *err)
+{
+    struct attempt *a = arg;
+
+    (void)err;
+    /* One script names few outputs; a list asks for each of its branches once. Looking back a little finds repetitions without making long lists quadratic. */
+    for (size_t n = a->places.len; n > 0 && a->places.len - n < 8; n--) {
+        const struct place *p = &a->places.items[n - 1];
+        if (p->ref.output == ref->output && p->ref.step == ref->step && p->ref.row == ref->row) {
+            *ret = p->path;
+            return 0;
+        }
+    }
+    struct place place = {.ref = *ref};
+    if (a->host) {
+        place.copy = copy_get(a->slots, ref);
+        place.path = place.copy->path;
+    } else {
+        place.host = box_path(a, ref, arena_printf(a->arena, "%s/in", a->box));
+        place.path = box_path(a, ref, "/wf/in");
+    }
+    *vec_push(&a->places) = place;
+    *ret = place.path;
+    return 0;
+}
+
+static int lay_out_box(struct attempt *a, struct place *p, struct err *err)
+{
+    struct stat st;
+
+    if (lstat(p->host, &st) == 0) {
+        return 0; /* named twice */
+    }
+    CLEANUP(cleanup_free) char *dir = fs_dirname(p->host);
+    int rc = fs_mkdirs(dir, 0755, err);
+    return rc == 0 ? objects_place(a->w->store, &p->ref.output->digest, p->ref.output->kind,
+                                   p->ref.output->executable, PLACE_READ_ONLY, p->host, err)
+                   : rc;
+}
+
+int lay_out(struct attempt *a, bool folders, struct err *err)
+{
+    int rc = 0;
+    bool left = false;
+
+    if (folders) {
+        pthread_mutex_lock(&a->slots->copying);
+    }
+    for (size_t n = 0; n < a->places.len && rc == 0; n++) {
+        struct place *p = &a->places.items[n];
+        bool folder = p->ref.output->kind == OBJECT_TREE;
+        if (folder != folders) {
+            left = left || (folder && !(p->copy && p->copy->made));
+        } else {
+            rc = p->copy ? copy_make(a->slots, p->copy, err) : lay_out_box(a, p, err);
+        }
+    }
+    if (folders) {
+        pthread_mutex_unlock(&a->slots->copying);
+    }
+    return rc == 0 && left ? 1 : rc;
+}
+
+/* --- inputs that are other steps' outputs --- */
+
+struct gather {
+    struct attempt *a;
+    const char *dir;  /* a list: the folder with one entry a branch */
+    const char *seen; /* as the step sees it */
+    const char *name;
+    uint32_t count;
+};
+
+/* An entry's name: the branch, with what a file name cannot hold replaced. */
+static const char *entry_name(struct gather *g, const struct output_ref *ref)
+{
+    const char *branch = row_branch(&g->a->w->wf->steps[ref->step], ref->row, g->a->arena);
+    char *name = arena_strdup(g->a->arena, branch ? branch : g->a->w->wf->steps[ref->step].name);
+
+    if (strlen(name) > 200) { /* a file's name has 255 bytes at most */
+        return arena_printf(g->a->arena, "%u", ref->row);
+    }
+    for (char *c = name; *c; c++) {
+        *c = (char)(*c == '/' ? '_' : *c);
+    }
+    return name;
+}
+
+static int on_branch(const struct output_ref *ref, void *arg, struct err *err)
+{
+    struct gather *g = arg;
+    const char *name = entry_name(g, ref);
+    const char *path = arena_printf(g->a->arena, "%s/%s", g->dir, name);
+    struct stat st;
+
+    if (lstat(path, &st) == 0) { /* two values that differ only in a slash */
+        path = arena_printf(g->a->arena, "%s.%u", path, ref->row);
+    }
+    g->count++;
+    return objects_place(g->a->w->store, &ref->output->digest, ref->output->kind,
+                         ref->output->executable, g->a->host ? PLACE_HOST : PLACE_READ_ONLY, path,
+                         err);
+}
+
+static int gather_list(struct attempt *a, const struct input *in, const char *dir, struct err *err)
+{
+    struct gather g = {.a = a, .dir = dir};
+    int rc = fs_mkdirs(dir, 0755, err);
+
+    return rc == 0 ? part_each(&a->scope, in, on_branch, &g, err) : rc;
+}
+
+/* Gives an input that is (a part of) another step's output its path; *ret: as the step sees it. */
+static int place_part(struct attempt *a, const struct seen_input *seen, const char **ret_host,
+                      const char **ret, struct err *err)
+{
+    const struct input *in = &a->step->inputs[seen->input];
+    struct part_ref part;
+    int rc = part_resolve(&a->scope, in, &part, err);
+
+    if (rc != 0) {
+        return rc > 0 ? err_set(err, ERR_INTERNAL, 0, "input '%s' changed its meaning",
+                                in->path->source)
+                      : rc;
+    }
+    if (part.list) {
+        const char *dir = a->host ? slots_new_name(a->slots, 'i', a->arena)
+                                  : arena_printf(a->arena, "%s/list-%s", a->box, in->name);
+        *ret = *ret_host = dir;
+        return gather_list(a, in, dir, err);
+    }
+    const char *path = NULL;
+    rc = attempt_place(a, &part.one, &path, err);
+    const char *host = a->host ? path : a->places.items[a->places.len - 1].host;
+    *ret = part.sub ? arena_printf(a->arena, "%s/%s", path, part.sub) : path;
+    *ret_host = part.sub ? arena_printf(a->arena, "%s/%s", host, part.sub) : host;
+    return rc;
+}
+
+/* The question's inputs with paths in place of what was known by digest only. */
+static int place_inputs(struct attempt *a, struct err *err)
+{
+    uint32_t count = a->q->n_inputs;
+    struct seen_input *inputs = NULL;
+
+    for (uint32_t n = 0; n < count; n++) {
+        const struct seen_input *seen = &a->q->inputs[n];
+        if (seen->path || seen->input == NONE || seen->kind == 'a') {
+            continue;
+        }
+        if (!inputs) {
+            inputs = arena_memdup(a->arena, a->q->inputs, count * sizeof(*inputs));
+        }
+        const char *host = NULL, *path = NULL;
+        int rc = place_part(a, seen, &host, &path, err);
+        if (rc != 0) {
+            return rc;
+        }
+        inputs[n].path = path; /* in a container: below /wf/in already, or a folder to mount */
+        if (!a->host && path == host) {
+            inputs[n].path = arena_printf(a->arena, "/inputs/%s", seen->name);
+            *vec_push(&a->mounts) = (struct mount){host, inputs[n].path, false};
+        }
+    }
+    a->scope.inputs = inputs ? inputs : a->q->inputs;
+    a->scope.n_inputs = count;
+    return 0;
+}
+
+/* --- environment --- */
+
+struct env {
+    struct arena *a;
+    const char **items;
+    size_t count, base;
+};
+
+static void set_env(struct env *e, const char *name, const char *value)
+{
+    size_t len = strlen(name), more = strlen(value);
+    char *text = arena_alloc(e->a, len + more + 2), *p = text;
+
+    p = mempcpy(p, name, len);
+    *p++ = '=';
+    memcpy(p, value, more);
+    for (size_t k = 0; k < e->base; k++) { /* replaces what is the same for all steps */
+        if (strncmp(e->items[k], text, len + 1) == 0) {
+            e->items[k] = text;
+            return;
+        }
+    }
+    e->items[e->count++] = text;
+}
+
+static void set_axes(struct env *e, const struct matrix_row *row)
+{
+    for (uint32_t n = 0; row && n < row->n; n++) {
+        CLEANUP(sb_done) struct str value = {0};
+        char *name = arena_printf(e->a, "WF_MATRIX_%s", row->axes[n]);
+        for (char *c = name; *c; c++) {
+            *c = *c == '-' ? '_' : *c >= 'a' && *c <= 'z' ? (char)(*c - 'a' + 'A') : *c;
+        }
+        value_interpolate(&row->values[n], &value);
+        set_env(e, name, sb_text(&value));
+    }
+}
+
+static int set_secrets(struct attempt *a, struct env *e, struct err *err)
+{
+    for (uint32_t n = 0; n < a->step->n_secrets; n++) {
+        const struct secret_use *use = &a->step->secrets[n];
+        const char *value = a->w->secrets ? a->w->secrets[use->secret] : NULL;
+        if (!value) {
+            const struct secret *s = &a->w->wf->secrets[use->secret];
+            return err_set(err, ERR_USAGE, 0,
+                           "the secret '%s' is not there: set the variable or write the file (%s) "
+                           "that `secrets` names",
+                           s->name,
+                           s->env    ? s->env
+                           : s->file ? s->file
+                                     : "?");
+        }
+        set_env(e, use->env, value);
+    }
+    return 0;
+}
+
+static int build_env(struct attempt *a, const char *inputs_path, const char *values_path,
+                     struct err *err)
+{
+    const char *const *base = a->host ? a->slots->base_env : a->slots->box_env;
+    const struct matrix_row *row = a->scope.scope.row;
+    struct env e = {.a = a->arena};
+    char number[16];
+    int rc;
+
+    while (base[e.base]) {
+        e.base++;
+    }
+    size_t room = e.base + a->step->n_env + a->step->n_pass_env + a->step->n_secrets +
+                  (row ? row->n : 0) + 12;
+    e.items = arena_calloc(a->arena, room, sizeof(*e.items));
+    memcpy(e.items, base, e.base * sizeof(*base));
+    e.count = e.base;
+    for (uint32_t n = 0; n < a->step->n_env; n++) {
+        const char *value = NULL;
+        rc = scope_text(&a->scope, a->step->env[n].value, &value, err);
+        if (rc != 0) {
+            return rc;
+        }
+        set_env(&e, a->step->env[n].name, value);
+    }
+    for (uint32_t n = 0; n < a->step->n_pass_env; n++) {
+        const char *value = getenv(a->step->pass_env[n]);
+        if (value) {
+            set_env(&e, a->step->pass_env[n], value);
+        }
+    }
+    rc = set_secrets(a, &e, err);
+    snprintf(number, sizeof(number), "%u", a->number);
+    set_axes(&e, row);
+    set_env(&e, "WF_OUT", a->scope.out_dir);
+    set_env(&e, "WF_VALUES", values_path);
+    if (inputs_path) {
+        set_env(&e, "WF_INPUTS", inputs_path);
+    }
+    set_env(&e, "WF_RUN", a->w->run);
+    set_env(&e, "WF_STEP", a->i.name);
+    set_env(&e, "WF_ATTEMPT", number);
+    set_env(&e, "WF_TOKEN", a->token);
+    a->job.env = e.items;
+    return rc;
+}
+
+/* --- the list of inputs --- */
+
+static void write_seen(struct attempt *a, struct jsonw *w, const struct seen_input *in)
+{
+    const char *path = in->path ? in->path : "";
+
+    if (!a->host && in->rel) {
+        path = arena_printf(a->arena, "/workspace/%s", in->rel);
+    } else if (!a->host && in->path && in->path == a->q->inputs[in - a->scope.inputs].path) {
+        path = arena_printf(a->arena, "/inputs/%s", in->name ? in->name : "");
+    }
+    jw_object(w);
+    jw_kv_text(w, "name", in->name);
+    jw_key(w, "path");
+    jw_name(w, path, strlen(path));
+    jw_kv_text(w, "kind", in->kind == 'd' ? "folder" : in->kind == 'f' ? "file" : "absent");
+    if (in->kind != 'a') {
+        jw_key(w, "digest");
+        jw_digest(w, &in->digest);
+    }
+    jw_end_object(w);
+}
+
+static void write_place(struct attempt *a, struct jsonw *w, const struct place *p)
+{
+    const struct step *s = &a->w->wf->steps[p->ref.step];
+
+    jw_object(w);
+    jw_kv_text(w, "name", s->rows[p->ref.row].name);
+    jw_kv_text(w, "output", p->ref.output->name);
+    jw_kv_text(w, "path", p->path);
+    jw_kv_text(w, "kind", p->ref.output->kind == OBJECT_TREE ? "folder" : "file");
+    jw_key(w, "digest");
+    jw_digest(w, &p->ref.output->digest);
+    jw_end_object(w);
+}
+
+static void write_inputs(struct attempt *a, struct str *out)
+{
+    struct jsonw w;
+
+    jw_init(&w, out, false);
+    jw_object(&w);
+    jw_key(&w, "inputs");
+    jw_array(&w);
+    for (uint32_t n = 0; n < a->scope.n_inputs; n++) {
+        write_seen(a, &w, &a->scope.inputs[n]);
+    }
+    jw_end_array(&w);
+    jw_key(&w, "steps");
+    jw_array(&w);
+    for (size_t n = 0; n < a->places.len; n++) {
+        write_place(a, &w, &a->places.items[n]);
+    }
+    jw_end_array(&w);
+    jw_end_object(&w);
+    sb_putc(out, '\n');
+}
+
+/* Makes a file hold `now`, given what it holds. */
+static int rewrite(int fd, const char *path, struct str *held, struct str *now, struct err *err)
+{
+    if (held->len == now->len && memcmp(sb_text(held), sb_text(now), now->len) == 0) {
+        return 0;
+    }
+    for (size_t at = 0; at < now->len;) {
+        ssize_t n = pwrite(fd, now->data + at, now->len - at, (off_t)at);
+        if (n < 0 && errno != EINTR) {
+            sb_clear(held);
+            return err_set(err, ERR_IO, errno, "cannot write '%s'", path);
+        }
+        at += n > 0 ? (size_t)n : 0;
+    }
+    if (now->len < held->len && ftruncate(fd, (off_t)now->len) != 0) {
+        return err_set(err, ERR_IO, errno, "cannot write '%s'", path);
+    }
+    struct str swap = *held;
+    *held = *now;
+    *now = swap;
+    return 0;
+}
+
+/* --- what is run --- */
+
+static bool is_posix_shell(const struct step *s)
+{
+    static const char *const posix[] = {"sh", "dash", "bash", "ksh", "zsh"};
+    const char *name = s->n_shell > 0 ? fs_basename(s->shell_args[0]) : s->shell ? s->shell : "sh";
+
+    for (size_t k = 0; k < ARRAY_LEN(posix); k++) {
+        if (strcmp(posix[k], name) == 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static int check_arguments(const struct attempt *a, struct err *err)
+{
+    size_t all = 0, longest = 0;
+
+    for (size_t n = 0; a->job.argv && a->job.argv[n]; n++) {
+        size_t len = strlen(a->job.argv[n]) + 1;
+        all += len + sizeof(char *);
+        longest = len > longest ? len : longest;
+    }
+    for (size_t n = 0; a->job.env[n]; n++) {
+        size_t len = strlen(a->job.env[n]) + 1;
+        all += len + sizeof(char *);
+        longest = len > longest ? len : longest;
+    }
+    if (longest >= LONGEST_ARGUMENT || all >= ALL_ARGUMENTS) {
+        return err_set(err, ERR_INVALID, 0,
+                       "its argument list is too long for the system (%zu bytes): hand many files "
+                       "over as a folder, under `inputs: {name: ${{ steps.x.outputs.y }}}`",
+                       all);
+    }
+    return 0;
+}
+
+static int shell_argv(struct attempt *a, const char *script)
+{
+    const struct step *s = a->step;
+    const char **argv = arena_calloc(a->arena, s->n_shell + 6, sizeof(*argv));
+    size_t n = 0;
+
+    for (; n < s->n_shell; n++) {
+        argv[n] = s->shell_args[n];
+    }
+    if (n == 0) {
+        argv[n++] = s->shell ? s->shell : "sh";
+        if (s->shell && strcmp(s->shell, "bash") == 0) {
+            argv[n++] = "-euo";
+            argv[n++] = "pipefail";
+        } else if (is_posix_shell(s)) {
+            argv[n++] = "-eu";
+        }
+    }
+    argv[n] = script;
+    a->job.argv = argv;
+    return 0;
+}
+
+static int build_command(struct attempt *a, struct err *err)
+{
+    char **argv = NULL;
+    uint32_t count = 0;
+    int rc = text_eval_args((const struct text *const *)a->step->command, a->step->n_command,
+                            &a->scope.scope, &argv, &count, err);
+
+    if (rc != 0) {
+        return rc < 0 ? rc
+                      : err_set(err, ERR_NOT_FOUND, 0,
+                                "the command reads what a skipped step would "
+                                "have made; cover it with default()");
+    }
+    const char **full = arena_calloc(a->arena, count + 1, sizeof(*full));
+    for (uint32_t n = 0; n < count; n++) {
+        full[n] = argv[n];
+    }
+    a->job.argv = full;
+    return 0;
+}
+
+static int script_text(struct attempt *a, struct str *out, struct err *err)
+{
+    const struct text *t = a->step->run;
+
+    if (t->n_parts == 0) {
+        sb_add(out, t->source, t->len);
+        return 0;
+    }
+    int rc = text_eval_script(t, &a->scope.scope, is_posix_shell(a->step), out, err);
+    return rc > 0 ? err_set(err, ERR_NOT_FOUND, 0,
+                            "the script reads what a skipped step would have "
+                            "made; cover it with default()")
+                  : rc;
+}
+
+/* The branches under `from` of an aggregate with a command are there even where no reference names them. */
+static int place_from(struct attempt *a, struct err *err)
+{
+    struct from_list list;
+    const char *ignored;
+
+    if (!a->step->aggregate) {
+        return 0;
+    }
+    int rc = from_collect(a->w, &a->i, a->arena, &list, err);
+    for (size_t n = 0; rc == 0 && n < list.count; n++) {
+        struct output_ref ref = {list.items[n].step, list.items[n].row, list.items[n].output};
+        rc = attempt_place(a, &ref, &ignored, err);
+    }
+    return rc;
+}
+
+static void common_job(struct attempt *a)
+{
+    const char **outputs = arena_calloc(a->arena, a->step->n_outputs + 1, sizeof(*outputs));
+
+    for (uint32_t n = 0; n < a->step->n_outputs; n++) {
+        if (scope_text(&a->scope, a->step->outputs[n].path, &outputs[n], NULL) != 0) {
+            outputs[n] = a->step->outputs[n].path->source;
+        }
+    }
+    a->job.outputs = outputs;
+    a->job.token = a->token;
+    a->job.store_id = store_id(a->w->store);
+    a->job.run = a->w->run;
+    a->job.step = a->i.name;
+    a->job.attempt = a->number;
+    a->job.network = a->step->network;
+    a->job.resources = a->step->resources;
+}
+
+/* --- host --- */
+
+/* $WF_OUT is there; the folders of outputs below it are ours to make. */
+static int make_parents(struct attempt *a, struct err *err)
+{
+    int rc = 0;
+
+    for (uint32_t n = 0; n < a->step->n_outputs && rc == 0; n++) {
+        const char *slash = strrchr(a->job.outputs[n], '/');
+        if (slash) {
+            rc = fs_mkdirs(arena_printf(a->arena, "%s/%.*s", a->out_dir,
+                                        (int)(slash - a->job.outputs[n]), a->job.outputs[n]),
+                           a->host ? 0755 : 0777, err);
+        }
+    }
+    return rc;
+}
+
+int surroundings_host(struct attempt *a, struct err *err)
+{
+    struct slot *slot = a->slot;
+    struct str text = {0};
+    int rc = place_inputs(a, err);
+
+    a->out_dir = a->scope.out_dir = arena_strdup(a->arena, slot->out);
+    a->values_path = slot->values_path;
+    common_job(a);
+    rc = rc == 0 ? make_parents(a, err) : rc;
+    rc = rc == 0 ? place_from(a, err) : rc;
+    if (rc == 0 && a->step->run) {
+        rc = script_text(a, &text, err);
+        rc = rc == 0 ? rewrite(slot->script_fd, slot->script_path, &slot->script, &text, err) : rc;
+        rc = rc == 0 ? shell_argv(a, slot->script_path) : rc;
+    } else if (rc == 0) {
+        rc = build_command(a, err);
+    }
+    const char *cwd = NULL;
+    rc = rc == 0 ? step_cwd(&a->scope, &cwd, err) : rc;
+    a->job.workdir = cwd;
+    /* References in `env` note places too, so the list of inputs comes last; its path is known. */
+    bool listed = a->scope.n_inputs > 0 || a->places.len > 0;
+    for (uint32_t n = 0; n < a->step->n_env && !listed; n++) {
+        listed = (a->step->env[n].value->uses & USES_STEPS) != 0;
+    }
+    rc = rc == 0 ? build_env(a, listed ? slot->inputs_path : NULL, slot->values_path, err) : rc;
+    if (rc == 0 && listed) {
+        sb_clear(&text);
+        write_inputs(a, &text);
+        rc = rewrite(slot->inputs_fd, slot->inputs_path, &slot->inputs, &text, err);
+    }
+    sb_done(&text);
+    return rc;
+}
+
+/* --- containers --- */
+
+static int write_box_file(struct attempt *a, const char *name, const struct str *text, mode_t mode,
+                          const char *inner, bool writable, struct err *err)
+{
+    const char *path = arena_printf(a->arena, "%s/%s", a->box, name);
+    CLEANUP(cleanup_close) int fd = open(path, O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
+
+    if (fd < 0 || fchmod(fd, mode) != 0) {
+        return err_set(err, ERR_IO, errno, "cannot write '%s'", path);
+    }
+    *vec_push(&a->mounts) = (struct mount){path, inner, writable};
+    return fs_write_all(fd, sb_text(text), text->len, err);
+}
+
+static int make_box(struct attempt *a, struct err *err)
+{
+    static const char *const dirs[] = {"out", "workspace", "in"};
+
+    a->box = slots_new_name(a->slots, 'c', a->arena);
+    int rc = fs_mkdirs(a->box, 0755, err);
+    for (size_t k = 0; k < ARRAY_LEN(dirs) && rc == 0; k++) {
+        const char *path = arena_printf(a->arena, "%s/%s", a->box, dirs[k]);
+        /* The image's user need not be ours; the store around it is private. */
+        mode_t mode = k < 2 ? 0777 : 0755;
+        if (mkdir(path, mode) != 0 || chmod(path, mode) != 0) {
+            rc = err_set(err, ERR_IO, errno, "cannot make '%s'", path);
+        }
+    }
+    return rc;
+}
+
+static int copy_below(const char *path, const char *rel, const struct stat *st, void *arg,
+                      struct err *err)
+{
+    CLEANUP(cleanup_free) char *to = xasprintf("%s/%s", (const char *)arg, rel);
+    enum fs_copied how;
+    char link[4096];
+
+    if (S_ISDIR(st->st_mode)) {
+        return fs_mkdirs(to, 0755, err);
+    }
+    if (S_ISLNK(st->st_mode)) {
+        ssize_t n = readlink(path, link, sizeof(link) - 1);
+        link[n > 0 ? n : 0] = '\0';
+        return n > 0 && symlink(link, to) == 0
+                   ? 0
+                   : err_set(err, ERR_IO, errno, "cannot copy '%s'", path);
+    }
+    return S_ISREG(st->st_mode)
+               ? fs_copy_file(path, to, st->st_mode & 0111 ? 0755 : 0644, &how, err)
+               : 0;
+}
+
+/* A mount needs something to lie upon; many inputs are copied instead. */
+static int put_input(struct attempt *a, const struct seen_input *in, bool copy, struct err *err)
+{
+    const char *to = arena_printf(a->arena, "%s/workspace/%s", a->box, in->rel);
+    CLEANUP(cleanup_free) char *dir = fs_dirname(to);
+    struct stat st;
+    int rc = fs_mkdirs(dir, 0777, err);
+
+    if (rc != 0) {
+        return rc;
+    }
+    if (lstat(to, &st) == 0 && !S_ISDIR(st.st_mode)) {
+        return 0; /* twice, or within a folder that is there */
+    }
+    if (copy) {
+        enum fs_copied how;
+        if (in->kind == 'f') {
+            return fs_copy_file(in->path, to, in->exec ? 0755 : 0644, &how, err);
+        }
+        rc = fs_mkdirs(to, 0755, err);
+        return rc == 0 ? fs_walk(in->path, copy_below, (void *)(uintptr_t)to, err) : rc;
+    }
+    if (in->kind == 'd') {
+        rc = fs_mkdirs(to, 0755, err);
+    } else {
+        int fd = open(to, O_WRONLY | O_CREAT | O_CLOEXEC, 0644);
+        if (fd < 0) {
+            return err_set(err, ERR_IO, errno, "cannot write '%s'", to);
+        }
+        close(fd);
+    }
+    const char *inner =
+        strcmp(in->rel, ".") == 0 ? "/workspace" : arena_printf(a->arena, "/workspace/%s", in->rel);
+    *vec_push(&a->mounts) = (struct mount){in->path, inner, false};
+    return rc;
+}
+
+/* Is the input below a folder that is an input too? Then it is there already, and read-only. */
+static bool covered(const struct attempt *a, const struct seen_input *in)
+{
+    for (uint32_t n = 0; n < a->q->n_inputs; n++) {
+        const struct seen_input *o = &a->q->inputs[n];
+        size_t len = o->rel && o != in && o->kind == 'd' ? strlen(o->rel) : 0;
+        if (len > 0 && (strcmp(o->rel, ".") == 0 ||
+                        (strncmp(in->rel, o->rel, len) == 0 &&
+                         (in->rel[len] == '/' || (in->rel[len] == '\0' && o < in))))) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static int mount_inputs(struct attempt *a, struct err *err)
+{
+    uint32_t count = a->q->n_inputs, folders = 0;
+    int rc = 0;
+
+    for (uint32_t n = 0; n < count; n++) {
+        folders += a->q->inputs[n].kind == 'd';
+    }
+    for (uint32_t n = 0; n < count && rc == 0; n++) {
+        const struct seen_input *in = &a->q->inputs[n];
+        if (!in->path || in->kind == 'a' || in->input == NONE) {
+            continue;
+        }
+        if (!in->rel) {
+            const char *inner = arena_printf(a->arena, "/inputs/%s", in->name ? in->name : "");
+            *vec_push(&a->mounts) = (struct mount){in->path, inner, false};
+        } else if (folders == 0 || !covered(a, in)) {
+            rc = put_input(a, in, count > MOST_MOUNTS, err);
+        }
+    }
+    return rc;
+}
+
+static int box_command(struct attempt *a, struct err *err)
+{
+    struct str text = {0};
+    int rc = 0;
+
+    if (a->step->run) {
+        rc = script_text(a, &text, err);
+        rc = rc == 0 ? write_box_file(a, "script", &text, 0755, "/wf/script", false, err) : rc;
+        rc = rc == 0 ? shell_argv(a, "/wf/script") : rc;
+    } else if (a->step->n_command > 0) {
+        rc = build_command(a, err);
+    }
+    sb_done(&text);
+    return rc;
+}
+
+int surroundings_container(struct attempt *a, struct err *err)
+{
+    const struct image *image = NULL;
+    struct str text = {0};
+    int rc = make_box(a, err);
+
+    a->scope.out_dir = "/wf/out";
+    if (rc != 0) {
+        return rc;
+    }
+    a->out_dir = arena_printf(a->arena, "%s/out", a->box);
+    a->values_path = arena_printf(a->arena, "%s/values", a->box);
+    *vec_push(&a->mounts) = (struct mount){a->out_dir, "/wf/out", true};
+    *vec_push(&a->mounts) =
+        (struct mount){arena_printf(a->arena, "%s/workspace", a->box), "/workspace", true};
+    common_job(a);
+    rc = image_find(a->k, &a->scope, &image, err);
+    if (rc > 0) {
+        rc = err_set(err, ERR_INTERNAL, 0, "its image was not looked up");
+    }
+    rc = rc == 0 ? make_parents(a, err) : rc;
+    rc = rc == 0 ? place_inputs(a, err) : rc;
+    rc = rc == 0 ? mount_inputs(a, err) : rc;
+    rc = rc == 0 ? place_from(a, err) : rc;
+    rc = rc == 0 ? box_command(a, err) : rc;
+    rc = rc == 0 ? write_box_file(a, "values", &text, 0666, "/wf/values", true, err) : rc;
+    rc = rc == 0 ? build_env(a, "/wf/inputs.json", "/wf/values", err) : rc;
+    if (rc == 0) {
+        write_inputs(a, &text);
+        rc = write_box_file(a, "inputs.json", &text, 0644, "/wf/inputs.json", false, err);
+    }
+    const char *workdir = NULL;
+    if (rc == 0 && a->step->workdir) {
+        rc = scope_text(&a->scope, a->step->workdir, &workdir, err);
+    }
+    if (rc == 0) {
+        a->job.workdir = !workdir            ? "/workspace"
+                         : workdir[0] == '/' ? workdir
+                                             : arena_printf(a->arena, "/workspace/%s", workdir);
+        a->job.image = image->id;
+    }
+    sb_done(&text);
+    return rc;
+}
+
+int build_job(struct attempt *a, struct err *err)
+{
+    int rc = a->host ? surroundings_host(a, err) : surroundings_container(a, err);
+
+    if (rc != 0) {
+        return rc;
+    }
+    if (!a->host && a->places.len > 0) {
+        *vec_push(&a->mounts) =
+            (struct mount){arena_printf(a->arena, "%s/in", a->box), "/wf/in", false};
+    }
+    if (!a->host && a->have_source && a->source.path) {
+        *vec_push(&a->mounts) = (struct mount){a->source.path, "/inputs/source", false};
+    }
+    a->job.mounts = a->mounts.items;
+    a->job.n_mounts = a->mounts.len;
+    a->job.program = a->host ? a->q->program : NULL;
+    if (a->host && !a->job.program && a->job.argv[0][0] == '/') {
+        a->job.program = a->job.argv[0]; /* another step's output */
+    }
+    return check_arguments(a, err);
+}
