@@ -363,6 +363,12 @@ void attempt_begin(struct task *t, struct decision *d)
     t->since_us = mono_us();
     started_payload(t, d, &payload);
     emit(r, EVENT_STARTED, t->instance, sb_text(&payload), payload.len);
+    if (t->cancelled) { /* by a subscriber, before there was anything to end */
+        sched_unclaim(r, t);
+        ended_cancelled(r, t);
+        task_free(t);
+        return;
+    }
     if (attempt_start(&r->world, r->slots, r->asker, ref, t->number, &t->question, t->keep, on_end,
                       t, &t->attempt, &err) < 0) {
         struct attempt_end end = {.outcome = err.code == ERR_INVALID || err.code == ERR_UNSUPPORTED

@@ -1,0 +1,245 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Runs and the cache: what is reused, what is not, and what is told about it. */
+#include "base/arena.h"
+#include "base/err.h"
+#include "base/json.h"
+#include "base/mem.h"
+#include "cache/store.h"
+#include "engine/history.h"
+#include "tests/integration/rig.h"
+
+#include <criterion/criterion.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define LOG sb_text(&rig.log)
+
+static const struct mock_script works[] = {{.step = "*", .takes_ms = 5, .writes_outputs = true}};
+static struct rig rig;
+
+static void close_rig(void)
+{
+    rig_close(&rig);
+}
+
+static void open_works(void)
+{
+    rig_open(&rig, works, 1);
+}
+
+TestSuite(memo, .init = open_works, .fini = close_rig);
+
+static const char chain[] = "steps:\n"
+                            "  a: {run: x, inputs: {d: data.csv}, outputs: {o: o}}\n"
+                            "  b: {run: 'y ${{ steps.a.outputs.o }}', outputs: {o: o}}\n"
+                            "  c: {run: z, outputs: {o: o}}\n";
+
+Test(memo, the_second_run_is_wholly_reused)
+{
+    rig_file(&rig, "data.csv", "1\n");
+    rig_run(&rig, chain, NULL);
+    cr_expect_eq(rig.counts[INSTANCE_SUCCEEDED], 3, "%s", LOG);
+    cr_expect_eq(rig_count(&rig, "started a 1 miss never ran"), 1, "%s", LOG);
+    rig_run(&rig, chain, NULL);
+    cr_expect_str_eq(rig.status, "succeeded");
+    cr_expect_eq(rig.counts[INSTANCE_CACHED], 3, "%s", LOG);
+    cr_expect_eq(rig_count(&rig, "hit "), 3);
+    cr_expect_eq(rig_count(&rig, "started"), 0);
+    cr_expect_eq(mock_started(rig.mock, "a"), 1);
+}
+
+Test(memo, a_changed_input_runs_what_reads_it)
+{
+    rig_file(&rig, "data.csv", "1\n");
+    rig_run(&rig, chain, NULL);
+    rig_file(&rig, "data.csv", "22\n");
+    rig_run(&rig, chain, NULL);
+    cr_expect_str_eq(rig_state(&rig, "a"), "succeeded", "%s", LOG);
+    cr_expect_str_eq(rig_state(&rig, "c"), "cached", "%s", LOG);
+    /* The mock writes the same output again: b's key is what it was. */
+    cr_expect_str_eq(rig_state(&rig, "b"), "cached", "%s", LOG);
+    rig_file(&rig, "data.csv", "1\n");
+    rig_run(&rig, chain, NULL);
+    cr_expect_eq(rig.counts[INSTANCE_CACHED], 3, "an older entry answers too:\n%s", LOG);
+}
+
+Test(memo, another_text_reuses_the_steps_that_did_not_change)
+{
+    rig_run(&rig, "steps:\n  a: {run: x, outputs: {o: o}}\n  c: {run: z, outputs: {o: o}}\n", NULL);
+    rig_run(&rig,
+            "steps:\n  n: {run: n, outputs: {o: o}}\n  a: {run: x, outputs: {o: o}}\n"
+            "  c: {run: zz, outputs: {o: o}}\n",
+            NULL);
+    cr_expect_str_eq(rig_state(&rig, "a"), "cached", "%s", LOG);
+    cr_expect_str_eq(rig_state(&rig, "c"), "succeeded", "%s", LOG);
+    cr_expect_str_eq(rig_state(&rig, "n"), "succeeded");
+}
+
+Test(memo, refresh_runs_again_and_stores_anew)
+{
+    const char *words[] = {"c"};
+
+    rig_file(&rig, "data.csv", "1\n");
+    rig_run(&rig, chain, NULL);
+    rig_run(&rig, chain, &(struct run_options){.refresh = words, .n_refresh = 1});
+    cr_expect_eq(rig_count(&rig, "started c 1 refreshed"), 1, "%s", LOG);
+    cr_expect_eq(rig.counts[INSTANCE_CACHED], 2);
+    rig_run(&rig, chain, &(struct run_options){.refresh_all = true});
+    cr_expect_eq(rig.counts[INSTANCE_CACHED], 0, "%s", LOG);
+    rig_run(&rig, chain, NULL);
+    cr_expect_eq(rig.counts[INSTANCE_CACHED], 3, "%s", LOG);
+    words[0] = "nobody";
+    cr_expect_eq(rig_run(&rig, chain, &(struct run_options){.refresh = words, .n_refresh = 1}),
+                 -ERR_USAGE);
+}
+
+Test(memo, no_cache_neither_asks_nor_stores)
+{
+    rig_file(&rig, "data.csv", "1\n");
+    rig_run(&rig, chain, &(struct run_options){.cache = RUN_CACHE_OFF});
+    cr_expect_eq(rig_count(&rig, "started a 1 disabled"), 1, "%s", LOG);
+    rig_run(&rig, chain, NULL);
+    cr_expect_eq(rig.counts[INSTANCE_CACHED], 0, "%s", LOG);
+    rig_run(&rig, chain, &(struct run_options){.cache = RUN_CACHE_OFF});
+    cr_expect_eq(rig.counts[INSTANCE_CACHED], 0, "%s", LOG);
+}
+
+Test(memo, cache_false_is_never_reused)
+{
+    const char *yaml = "steps:\n  a: {run: x, outputs: {o: o}, cache: false}\n";
+
+    rig_run(&rig, yaml, NULL);
+    rig_run(&rig, yaml, NULL);
+    cr_expect_eq(rig_count(&rig, "started a 1 disabled"), 1, "%s", LOG);
+}
+
+Test(memo, two_steps_with_the_same_work_are_one_attempt)
+{
+    rig_run(&rig,
+            "steps:\n"
+            "  a: {run: x, outputs: {o: o}}\n"
+            "  b: {run: x, outputs: {o: o}}\n"
+            "  c: {run: x, outputs: {o: o}}\n",
+            &(struct run_options){.max_parallel = 3});
+    cr_expect_str_eq(rig.status, "succeeded", "%s", LOG);
+    cr_expect_eq(rig_count(&rig, "started"), 1, "%s", LOG);
+    cr_expect_eq(rig.counts[INSTANCE_CACHED], 2, "%s", LOG);
+}
+
+static const struct mock_script first_fails[] = {
+    {.step = "a", .takes_ms = 2, .end = {.outcome = JOB_EXITED, .exit_code = 1}},
+    {.step = "*", .takes_ms = 2, .writes_outputs = true},
+};
+
+Test(memo, where_the_first_of_the_same_work_fails_the_next_one_tries)
+{
+    rig_scripts(&rig, first_fails, 2);
+    rig_run(&rig,
+            "steps:\n"
+            "  a: {run: x, outputs: {o: o}}\n"
+            "  b: {run: x, outputs: {o: o}}\n"
+            "  c: {run: x, outputs: {o: o}}\n",
+            &(struct run_options){.max_parallel = 3});
+    cr_expect_str_eq(rig_state(&rig, "a"), "failed", "%s", LOG);
+    cr_expect_str_eq(rig_state(&rig, "b"), "succeeded", "%s", LOG);
+    cr_expect_str_eq(rig_state(&rig, "c"), "cached", "%s", LOG);
+    cr_expect_eq(rig_count(&rig, "started"), 2, "%s", LOG);
+}
+
+Test(memo, failures_are_never_stored)
+{
+    const char *yaml = "steps:\n  a: {run: x, outputs: {o: o}}\n";
+
+    rig_scripts(&rig, first_fails, 2);
+    rig_run(&rig, yaml, NULL);
+    rig_scripts(&rig, works, 1);
+    rig_run(&rig, yaml, NULL);
+    cr_expect_str_eq(rig_state(&rig, "a"), "succeeded", "%s", LOG);
+}
+
+Test(memo, partial_runs_take_the_rest_from_the_cache)
+{
+    cr_expect_eq(rig_run(&rig, chain, &(struct run_options){.only = "b"}), -ERR_USAGE);
+    rig_file(&rig, "data.csv", "1\n");
+    cr_expect_eq(rig_run(&rig, chain, &(struct run_options){.only = "b"}), -ERR_USAGE);
+    cr_expect(strstr(rig.err->msg, "--until a"), "%s", rig.err->msg);
+    cr_expect_eq(rig_run(&rig, chain, &(struct run_options){.until = "a"}), 0, "%s", rig.err->msg);
+    cr_expect_str_eq(rig_state(&rig, "a"), "succeeded", "%s", LOG);
+    cr_expect_str_eq(rig_state(&rig, "b"), "skipped", "%s", LOG);
+    cr_expect_eq(rig_run(&rig, chain, &(struct run_options){.from = "b"}), 0, "%s", rig.err->msg);
+    cr_expect_str_eq(rig_state(&rig, "a"), "cached", "%s", LOG);
+    cr_expect_str_eq(rig_state(&rig, "b"), "succeeded", "%s", LOG);
+    cr_expect_str_eq(rig_state(&rig, "c"), "skipped", "%s", LOG);
+    cr_expect_eq(rig_count(&rig, "warning"), 0);
+    rig_file(&rig, "data.csv", "333\n");
+    cr_expect_eq(rig_run(&rig, chain, &(struct run_options){.only = "b"}), 0, "%s", rig.err->msg);
+    cr_expect_str_eq(rig_state(&rig, "a"), "cached", "%s", LOG);
+    cr_expect_eq(rig_count(&rig, "warning a stale: a"), 1, "%s", LOG);
+}
+
+static const struct past_step *past(const struct past_run *run, const char *name)
+{
+    for (uint32_t i = 0; i < run->n; i++) {
+        if (strcmp(run->steps[i].name, name) == 0) {
+            return &run->steps[i];
+        }
+    }
+    return NULL;
+}
+
+Test(memo, history_is_the_run_again)
+{
+    struct arena *a = arena_new();
+    struct past_run run;
+    char id[32];
+
+    rig_file(&rig, "data.csv", "1\n");
+    rig_run(&rig, chain, NULL);
+    rig_file(&rig, "data.csv", "22\n");
+    rig_run(&rig, chain, NULL);
+    cr_assert_eq(history_resolve(rig.store, "latest", id, rig.err), 0, "%s", rig.err->msg);
+    cr_assert_eq(history_load(rig.store, id, a, &run, rig.err), 0, "%s", rig.err->msg);
+    cr_expect_str_eq(run.row.status, "succeeded");
+    cr_expect_eq(run.n, 3);
+    cr_expect(memcmp(run.row.counts, rig.counts, sizeof(rig.counts)) == 0);
+    cr_expect_eq(past(&run, "a")->status.state, INSTANCE_SUCCEEDED);
+    cr_expect_eq(past(&run, "c")->status.state, INSTANCE_CACHED);
+    cr_assert_not_null(past(&run, "c")->result);
+    cr_expect_str_neq(past(&run, "c")->result->run, id);
+    cr_expect_str_eq(past(&run, "a")->result->run, id);
+    cr_expect_eq(past(&run, "c")->result->n_outputs, 1);
+    cr_expect_eq(history_last_entry(rig.store, run.row.workflow, "c", rig.err),
+                 past(&run, "c")->status.entry);
+
+    struct str out = {0};
+    struct jsonw w;
+    CLEANUP(cleanup_json) json_t *j = NULL;
+    jw_init(&w, &out, false);
+    history_json(&run, &w);
+    cr_assert_eq(json_read(out.data, out.len, 1 << 20, &j, rig.err), 0, "%s\n%s", rig.err->msg,
+                 out.data);
+    json_t *step = json_array_get(json_object_get(j, "steps"), 0);
+    json_t *cache = json_object_get(step, "cache");
+    cr_expect_str_eq(json_string_value(json_object_get(cache, "verdict")), "miss");
+    json_t *why = json_array_get(json_object_get(cache, "why"), 0);
+    cr_expect_str_eq(json_string_value(json_object_get(why, "part")), "input", "%s", out.data);
+    sb_done(&out);
+    arena_free(a);
+}
+
+Test(memo, words_for_runs)
+{
+    char id[32], other[32];
+
+    cr_expect_eq(history_resolve(rig.store, "latest", id, rig.err), -ERR_NOT_FOUND);
+    rig_run(&rig, "steps:\n  a: {run: x}\n", NULL);
+    cr_assert_eq(history_resolve(rig.store, "latest", id, rig.err), 0);
+    rig_run(&rig, "steps:\n  a: {run: x}\n", NULL);
+    cr_expect_eq(history_resolve(rig.store, id, other, rig.err), 0, "%s", rig.err->msg);
+    cr_expect_str_eq(id, other);
+    id[4] = '\0';
+    cr_expect_eq(history_resolve(rig.store, id, other, rig.err), -ERR_USAGE);
+    cr_expect_eq(history_resolve(rig.store, "9ZZZ", other, rig.err), -ERR_NOT_FOUND);
+    cr_expect_eq(history_unfinished(rig.store, NULL, other, rig.err), 1);
+}
