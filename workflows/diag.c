@@ -52,8 +52,9 @@ static bool same_diag(const struct diag *a, struct span at, const char *message)
 }
 
 /* The same sentence about the same place is said once: a default is looked at for every step. */
-static void diag_add(struct diags *d, enum severity severity, struct span at, const char *code,
-                     const char *fmt, va_list ap)
+__attribute__((format(printf, 5, 0))) static void diag_add(struct diags *d, enum severity severity,
+                                                           struct span at, const char *code,
+                                                           const char *fmt, va_list ap)
 {
     size_t *counter = severity == SEVERITY_ERROR ? &d->errors : &d->warnings;
     struct str text = {0};

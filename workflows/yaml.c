@@ -112,8 +112,10 @@ static void new_scalar(struct reader *r, const yaml_event_t *e, struct node *n)
     n->type = SCALAR_STRING;
     n->len = (uint32_t)len;
     n->text = arena_strndup(r->arena, value, len);
-    if (memchr(value, '\0', len) != NULL)
+    if (memchr(value, '\0', len) != NULL) {
         diag_error(r->d, n->span, "yaml-nul", "a text may not hold the NUL character");
+        n->len = (uint32_t)strlen(n->text);
+    }
     if (e->data.scalar.tag != NULL) {
         refuse_tag(r, n->span, (const char *)e->data.scalar.tag, value);
         if (len == 0) { /* said once is enough: something that fits an `if` */
@@ -268,7 +270,7 @@ static void close_list(struct reader *r, const struct frame *f)
     f->node->len = (uint32_t)n;
     if (n > 0)
         f->node->items =
-            arena_memdup(r->arena, r->items.items + f->first, n * sizeof(struct node *));
+            arena_memdup(r->arena, &r->items.items[f->first], n * sizeof(struct node *));
     r->items.len = f->first;
 }
 
@@ -278,7 +280,8 @@ static void close_node(struct reader *r)
     if (f.node->kind == NODE_LIST) {
         close_list(r, &f);
     } else {
-        yaml_close_map(f.node, r->pairs.items + f.first, r->pairs.len - f.first, r->arena, r->d);
+        size_t n = r->pairs.len - f.first;
+        yaml_close_map(f.node, n > 0 ? &r->pairs.items[f.first] : NULL, n, r->arena, r->d);
         r->pairs.len = f.first;
     }
     if (f.anchor >= 0) {
