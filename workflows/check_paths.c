@@ -300,6 +300,22 @@ static void check_input(struct paths *p, const struct step *s, const struct inpu
     diag_hint(l->d, "refer to it: ${{ steps.%s.outputs.%s }}", hit->step->name, hit->output->name);
 }
 
+/* What needs_name() of the loader could not see: a path that params make up. */
+static void check_input_places(struct loader *l)
+{
+    for (uint32_t i = 0; i < l->wf->n_steps; i++) {
+        const struct step *s = &l->wf->steps[i];
+        for (uint32_t k = 0; k < s->n_inputs; k++) {
+            const struct input *in = &s->inputs[k];
+            bool params_only =
+                in->path->n_parts > 0 && (in->path->uses & ~(uint32_t)USES_PARAMS) == 0;
+            if (in->name == NULL && params_only)
+                clean_path(l, in->path, s, NULL, "an input without a name", "the workflow's folder",
+                           true);
+        }
+    }
+}
+
 static void check_inputs(struct paths *p)
 {
     struct map globs = {0};
@@ -315,6 +331,7 @@ void check_paths(struct loader *l)
 {
     for (uint32_t i = 0; i < l->wf->n_steps; i++)
         check_outputs(l, &l->wf->steps[i]);
+    check_input_places(l);
     struct paths p = {.l = l};
     gather_published(&p);
     if (p.list.len > 0) {

@@ -183,7 +183,8 @@ static void finish_executor(struct loader *l, struct step *s, const struct step_
         /* The nearer word wins: a default for containers holds for those that are some. Both on the step are a slip, unless a param decides. */
         bool image = facts_own_name(f, "image"), executor = facts_own_name(f, "executor");
         const struct node *word = executor ? node_get(f->node, "executor") : NULL;
-        if (image && word != NULL && strstr(word->text, "${{") == NULL) {
+        if (image && word != NULL && word->kind == NODE_SCALAR &&
+            strstr(word->text, "${{") == NULL) {
             diag_error(l->d, facts_place(s, f, "executor"), "bad-value",
                        "a step with an image runs in a container, not as a process");
             diag_hint(l->d, "leave out one of them; image: null removes a default");

@@ -21,19 +21,21 @@ enum scalar_type {
     SCALAR_STRING
 }; /* plain scalars by YAML 1.2 core; quoted and block ones are strings */
 
+/* 32 bytes: a file of 100,000 steps has a million of them. */
 struct node {
-    enum node_kind kind;
-    struct span span;      /* of a scalar: where its text begins */
-    enum scalar_type type; /* of a scalar */
-    bool
-        block; /* a scalar written as | or > : its text begins on the line below span, less its indentation */
-    bool plain;          /* a scalar without quotes */
-    bool folded;         /* a block scalar written as >: its line breaks became blanks */
-    uint32_t indent;     /* of a block scalar: its indentation */
-    const char *text;    /* of a scalar: NUL-terminated, as written after YAML's own unescaping */
-    uint32_t len;        /* bytes of text; items of a list; pairs of a map */
-    struct node **items; /* of a list */
-    struct node_pair *pairs; /* of a map */
+    enum node_kind kind : 8;
+    enum scalar_type type : 8; /* of a scalar */
+    bool block;                /* a scalar written as | or >, at span; its text begins below */
+    bool plain : 1;            /* a scalar without quotes */
+    bool folded : 1;           /* a block scalar written as >: its line breaks became blanks */
+    struct span span;          /* of a scalar: where its text begins */
+    uint32_t indent;           /* of a block scalar: its indentation */
+    uint32_t len;              /* bytes of text; items of a list; pairs of a map */
+    union {
+        const char *text; /* of a scalar: NUL-terminated, as written after YAML's own unescaping */
+        struct node **items;     /* of a list */
+        struct node_pair *pairs; /* of a map */
+    };
 };
 struct node_pair {
     const char *key;
