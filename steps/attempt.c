@@ -337,6 +337,9 @@ static int hand_over(struct attempt *a, struct err *err)
         /* Nobody said whether it was started: look before anything is done twice. */
         int found = ops->find(a->executor, &a->job, on_job_end, a, &a->handle, err);
         rc = found == 0 ? 0 : rc;
+        if (rc == 0) {
+            *err = (struct err){0};
+        }
     }
     if (rc == 0 && a->step->timeout_ms > 0) {
         a->timer = timer_new(a->w->loop, on_timeout, a);
