@@ -38,23 +38,28 @@ static void log_moved(struct attempt *a)
     a->slot->log_fd = -1;
 }
 
-void keep_log_file(struct attempt *a)
+static void name_log(struct attempt *a)
 {
     struct slots *s = a->slots;
-
-    if (a->log || log_size(a) == 0) {
-        return;
-    }
     CLEANUP(cleanup_free)
     char *path = xasprintf("%s/%u.%u.log", s->logs_dir, a->i.index, a->number);
+
     if (rename(a->slot->log_path, path) != 0 &&
         (fs_mkdirs(s->logs_dir, 0700, NULL) != 0 || rename(a->slot->log_path, path) != 0)) {
         return; /* the log is lost, the step is not */
     }
-    log_moved(a);
     a->log = arena_printf(a->arena, "logs/%s/%u.%u.log", a->w->run, a->i.index, a->number);
 }
 
+void keep_log_file(struct attempt *a)
+{
+    if (!a->log && log_size(a) > 0) {
+        log_moved(a);
+        name_log(a);
+    }
+}
+
+/* A file that somebody could still write to is no object: ours is closed first. */
 static void keep_log_object(struct attempt *a)
 {
     struct result *r = &a->result;
@@ -62,11 +67,11 @@ static void keep_log_object(struct attempt *a)
     if (log_size(a) == 0) {
         return;
     }
-    if (objects_put_file(a->w->store, a->slot->log_path, true, &r->log, &r->log_bytes, NULL) == 0) {
-        r->has_log = true;
-        log_moved(a);
-    } else {
-        keep_log_file(a);
+    log_moved(a);
+    r->has_log =
+        objects_put_file(a->w->store, a->slot->log_path, true, &r->log, &r->log_bytes, NULL) == 0;
+    if (!r->has_log) {
+        name_log(a);
     }
 }
 
