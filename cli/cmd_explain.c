@@ -28,9 +28,10 @@ static void explain_one(uint32_t instance, void *arg)
     }
     const struct dry_step *d = dry_of(x->s->dry, instance);
     bool colour = x->cli->colour;
+    bool said = d->why && d->n_differences == 0; /* else it only sums up the list */
     sb_printf(x->out, "%s%s%s: %s%s%s\n", tone_on(colour, TONE_BOLD), p->instances[instance].name,
-              tone_off(colour), dry_verdict_names[d->verdict], d->why ? ", " : "",
-              d->why ? d->why : "");
+              tone_off(colour), dry_verdict_names[d->verdict], said ? ", " : "",
+              said ? d->why : "");
     for (size_t i = 0; i < d->n_differences; i++) {
         sb_printf(x->out, "  %s\n", difference_sentence(&d->differences[i], x->arena));
     }

@@ -36,7 +36,10 @@ static void add_text(const struct cli *c, const struct plan *p, const struct dry
             const struct seen_input *in = &s->inputs[k];
             table_cell(t, TONE_NONE, "%s", "");
             table_cell(t, TONE_NONE, "%s", "");
-            table_cell(t, TONE_DIM, "reads %s%s", in->rel ? in->rel : in->path,
+            table_cell(t, TONE_DIM, "reads %s%s",
+                       in->rel    ? in->rel
+                       : in->path ? in->path
+                                  : in->name,
                        in->input == UINT32_MAX ? " (found in its text)" : "");
         }
     }

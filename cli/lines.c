@@ -1,10 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "cli/lines.h"
 
+#include "base/arena.h"
 #include "base/err.h"
 #include "base/json.h"
 #include "base/mem.h"
 #include "base/units.h"
+#include "cache/explain.h"
 #include "cache/objects.h"
 #include "cache/store.h"
 #include "cli/command.h"
@@ -50,15 +52,26 @@ static void add_status(const struct cli *c, struct str *out, enum tone tone, con
     sb_printf(out, "%s%-9s%s %s", tone_on(c->colour, tone), word, tone_off(c->colour), name);
 }
 
-static void add_differences(struct str *out, const json_t *why)
+/* What made the step run, each on a line: {"part":…,"name":…,"old":…,"new":…}. */
+static void add_differences(struct str *out, const json_t *started)
 {
+    const json_t *why = json_object_get(started, "why");
+    const char *note = member(started, "note");
+    struct arena *a = arena_new();
+    if (*note) {
+        sb_printf(out, "          because %s\n", note);
+    }
     for (size_t i = 0; i < json_array_size(why); i++) {
         const json_t *d = json_array_get(why, i);
-        const char *text = json_is_string(d) ? json_string_value(d) : member(d, "text");
-        if (*text) {
-            sb_printf(out, "          because %s\n", text);
+        struct difference diff = {.part = member(d, "part"),
+                                  .name = json_string_value(json_object_get(d, "name")),
+                                  .old = json_string_value(json_object_get(d, "old")),
+                                  .now = json_string_value(json_object_get(d, "new"))};
+        if (*diff.part) {
+            sb_printf(out, "          because %s\n", difference_sentence(&diff, a));
         }
     }
+    arena_free(a);
 }
 
 static void add_log_object(struct store *s, const struct result *r, struct str *out)
@@ -108,7 +121,7 @@ void lines_event(const struct cli *c, struct run *r, struct store *s, const stru
         }
         sb_putc(out, '\n');
         if (verbose) {
-            add_differences(out, json_object_get(p, "why"));
+            add_differences(out, p);
         }
         break;
     }
