@@ -128,7 +128,7 @@ static bool in_ranges(const struct ranges *ranges, uint64_t word)
 /* The offset of the first word of the image that points out of it; `len` when there is none. */
 static size_t find_stray(const char *bytes, size_t len, const struct ranges *ranges)
 {
-    const uint64_t base = IMAGE_BASE, end = IMAGE_BASE + len;
+    const uint64_t base = IMAGE_BASE;
     const uint64_t top = ranges->list.len ? ranges->list.items[ranges->list.len - 1].end : 0;
 
     for (size_t at = IMAGE_HEADER; at + sizeof(uint64_t) <= len; at += sizeof(uint64_t)) {
@@ -137,11 +137,8 @@ static size_t find_stray(const char *bytes, size_t len, const struct ranges *ran
         if (word < LOWEST_MAPPING) {
             continue;
         }
-        if (word - base < IMAGE_SIZE) {
-            if (word > end) { /* one behind the last byte is a lawful end pointer */
-                return at;
-            }
-        } else if (word < top && in_ranges(ranges, word)) {
+        /* Into the image, or into its room where nothing was ever allocated: there a number (a line of 8,192 in a word's upper half) only looks like a pointer. */
+        if (word - base >= IMAGE_SIZE && word < top && in_ranges(ranges, word)) {
             return at;
         }
     }
