@@ -100,10 +100,22 @@ static void succeeded_line(const struct cli *c, const struct event *e, const cha
     (void)e;
 }
 
+/* The error is a sentence of its own ("step 'a' failed: …"); behind the step's name its first words are left out. */
+static const char *without_name(const char *error, const char *name)
+{
+    size_t len = strlen(name);
+    if (text_starts(error, "step '") && text_starts(error + 6, name) &&
+        text_starts(error + 6 + len, "' ")) {
+        error += 6 + len + 2;
+        error += text_starts(error, "failed: ") ? strlen("failed: ") : 0;
+    }
+    return error;
+}
+
 static void failed_line(const struct cli *c, const char *name, const json_t *p, struct str *out)
 {
     add_status(c, out, TONE_BAD, "failed", name);
-    sb_printf(out, ": %s%s\n", member(p, "error"),
+    sb_printf(out, ": %s%s\n", without_name(member(p, "error"), name),
               json_is_true(json_object_get(p, "tolerated")) ? " (tolerated)" : "");
 }
 
