@@ -230,7 +230,7 @@ static void collect_values(struct work *k)
     for (uint32_t n = 0; n < s->n_command; n++) {
         collect(k, s->command[n]);
     }
-    for (uint32_t n = 0; n < s->n_env; n++) {
+    for (uint32_t n = 0; n < s->n_env && !step_is_builtin(s); n++) {
         collect(k, s->env[n].value);
     }
     for (uint32_t n = 0; n < s->n_inputs; n++) {
@@ -503,7 +503,9 @@ static void write_first_half(struct work *k)
         }
         jw_end_array(w);
     }
-    write_env(k);
+    if (!step_is_builtin(s)) {
+        write_env(k);
+    }
     jw_kv_i64(w, "format", ACTION_FORMAT);
     if (s->resources.gpu > 0) {
         jw_kv_i64(w, "gpu", s->resources.gpu);
@@ -541,7 +543,9 @@ static void write_second_half(struct work *k)
     if (s->cache.version) {
         jw_kv_text(w, "version", s->cache.version);
     }
-    write_wf_env(k);
+    if (!step_is_builtin(s)) {
+        write_wf_env(k);
+    }
     if (s->workdir) {
         jw_kv_text(w, "workdir", s->workdir->source);
     }

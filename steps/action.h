@@ -34,6 +34,9 @@ struct scope;
 
 #define ACTION_FORMAT 1
 
+/* select, and aggregate or ingest without a command: worked out by wf itself, no program runs. */
+bool step_is_builtin(const struct step *s);
+
 /* The work document of one branch. `s`: scope with params and row only. */
 int action_work(const struct workflow *wf, const struct step *step, const struct matrix_row *row,
                 struct str *out, struct err *err);

@@ -108,7 +108,6 @@ struct asker {
 
 void asker_begin(struct asker *k);
 struct facts *facts_get(struct asker *k, const struct instance_ref *i, struct arena *a);
-bool step_is_builtin(const struct step *s);
 /* stat through the table. Borrowed until the next look. */
 struct memo *memo_look(struct asker *k, const char *path, size_t len);
 /* The words of this branch that name existing files, as specs. */

@@ -10,6 +10,7 @@
 #include "base/str.h"
 #include "base/units.h"
 #include "cache/store.h"
+#include "steps/action.h"
 #include "steps/asker.h"
 #include "steps/attempt_impl.h"
 #include "steps/mask.h"

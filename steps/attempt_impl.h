@@ -138,9 +138,24 @@ bool copy_unchanged(const struct copy_use *u);
 /* After a change: later readers get a new one. Loop thread. */
 void copy_renew(struct slots *s, const struct copy_use *u);
 
-/* --- surroundings.c --- */
-int surroundings_host(struct attempt *a, struct err *err);
+/* --- box.c --- */
 int surroundings_container(struct attempt *a, struct err *err);
+
+/* --- surroundings.c: parts of both hosts and containers --- */
+int build_job(struct attempt *a, struct err *err);
+void common_job(struct attempt *a);
+int make_parents(struct attempt *a, struct err *err); /* folders of outputs below $WF_OUT */
+int place_from(struct attempt *a, struct err *err);
+int script_text(struct attempt *a, struct str *out, struct err *err);
+int shell_argv(struct attempt *a, const char *script);
+int build_command(struct attempt *a, struct err *err);
+int build_env(struct attempt *a, const char *inputs_path, const char *values_path,
+              struct err *err); /* paths as the step sees them; inputs_path NULL: none */
+void write_inputs(struct attempt *a, struct str *out);
+
+/* --- places.c --- */
+/* The question's inputs with paths in place of what was known by digest only. */
+int place_inputs(struct attempt *a, struct err *err);
 /* Paths of other steps' outputs, noted as they are asked for. */
 int attempt_place(void *arg, const struct output_ref *ref, const char **ret, struct err *err);
 /* hashFiles() as the question had it. */
@@ -148,7 +163,6 @@ int hash_files_now(void *arg, const struct value *patterns, uint32_t count, stru
                    struct err *err);
 /* Lays out what was noted. `folders`: also whole folders (pool); without, 1 when there are any. */
 int lay_out(struct attempt *a, bool folders, struct err *err);
-int build_job(struct attempt *a, struct err *err);
 
 /* --- outputs.c --- */
 bool collect_is_large(struct attempt *a);

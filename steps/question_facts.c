@@ -5,6 +5,7 @@
 #include "base/fs.h"
 #include "base/mem.h"
 #include "base/vec.h"
+#include "steps/action.h"
 #include "steps/asker.h"
 
 #include <string.h>
@@ -86,14 +87,15 @@ static void on_name(struct expr *e, bool in_default, void *arg)
     *vec_push(&c->reads) = &e->name;
 }
 
-static void look_at_text(struct collect *c, struct text *t)
+/* `names`: its references are collected here, not taken from the loader's list. */
+static void look_at_text(struct collect *c, struct text *t, bool names)
 {
     const uint32_t outside = USES_INPUTS | USES_OUTPUTS | USES_STEPS | USES_SOURCE;
 
     if (!t || t->n_parts == 0) {
         return;
     }
-    if (t->uses & USES_STEPS) {
+    if (names && (t->uses & USES_STEPS)) {
         text_each_name(t, on_name, c);
     }
     c->f->files = c->f->files || (t->uses & USES_FILES);
@@ -105,27 +107,33 @@ static void look_at_text(struct collect *c, struct text *t)
     }
 }
 
-/* Inputs are left out: what they take of other steps' outputs enters the key as inputs, and only that part of it. */
-static void collect_reads(struct collect *c, const struct step *s)
+static bool inputs_read_steps(const struct step *s)
 {
-    look_at_text(c, s->run);
-    for (uint32_t k = 0; k < s->n_command; k++) {
-        look_at_text(c, s->command[k]);
+    for (uint32_t k = 0; k < s->n_inputs; k++) {
+        if (s->inputs[k].path->uses & USES_STEPS) {
+            return true;
+        }
     }
-    for (uint32_t k = 0; k < s->n_env; k++) {
-        look_at_text(c, s->env[k].value);
-    }
-    look_at_text(c, s->workdir);
-    look_at_text(c, s->source);
-    for (uint32_t k = 0; k < s->n_inputs; k++) { /* a value in a path is read, an output is not */
+    return false;
+}
+
+/* A value in an input's path is read; an output is not, it is the input. */
+static void reads_of_inputs(struct collect *c, const struct step *s)
+{
+    for (uint32_t k = 0; k < s->n_inputs; k++) {
         const struct text *t = s->inputs[k].path;
         for (uint32_t p = 0; (t->uses & USES_STEPS) && p < t->n_parts; p++) {
             struct expr *e = (struct expr *)(uintptr_t)t->parts[p].expr;
-            if (e && e->op == EXPR_NAME && e->name.field != FIELD_OUTPUTS) {
-                on_name(e, false, c);
+            if (e && !(e->op == EXPR_NAME && e->name.field == FIELD_OUTPUTS)) {
+                struct text one = {.uses = t->uses, .n_parts = 1, .parts = &t->parts[p]};
+                text_each_name(&one, on_name, c);
             }
         }
     }
+}
+
+static void take_reads(struct collect *c)
+{
     c->f->n_reads = (uint32_t)c->reads.len;
     if (c->reads.len > 0) {
         c->f->reads = arena_memdup(c->a, c->reads.items, c->reads.len * sizeof(*c->reads.items));
@@ -135,6 +143,37 @@ static void collect_reads(struct collect *c, const struct step *s)
         c->f->read_texts[k] = read_text(c->wf, c->reads.items[k], c->a);
     }
     vec_done(&c->reads);
+}
+
+/* Inputs are left out: what they take of other steps' outputs enters the key as inputs, and only that part of it. */
+static void collect_reads(struct collect *c, const struct step *s)
+{
+    if (c->f->builtin) { /* their `from` is taken care of on its own; no text is handed to a program */
+        look_at_text(c, s->source, true);
+        take_reads(c);
+        return;
+    }
+    bool of_inputs = inputs_read_steps(s);
+
+    look_at_text(c, s->run, of_inputs);
+    for (uint32_t k = 0; k < s->n_command; k++) {
+        look_at_text(c, s->command[k], of_inputs);
+    }
+    for (uint32_t k = 0; k < s->n_env; k++) {
+        look_at_text(c, s->env[k].value, of_inputs);
+    }
+    look_at_text(c, s->workdir, of_inputs);
+    look_at_text(c, s->source, of_inputs);
+    if (of_inputs) {
+        reads_of_inputs(c, s);
+    } else {
+        for (uint32_t k = 0; k < s->n_reads; k++) { /* the loader's list has each once */
+            if (s->reads[k]->root == ROOT_STEPS) {
+                *vec_push(&c->reads) = s->reads[k];
+            }
+        }
+    }
+    take_reads(c);
 }
 
 static bool dynamic(const struct text *t)
@@ -156,11 +195,7 @@ struct facts *facts_get(struct asker *k, const struct instance_ref *i, struct ar
     f->builtin = step_is_builtin(s);
     f->host = !f->builtin && s->executor == EXECUTOR_PROCESS;
     f->why_not = reason_not(s);
-    if (f->builtin) {
-        look_at_text(&c, s->source);
-    } else {
-        collect_reads(&c, s);
-    }
+    collect_reads(&c, s);
     f->dynamic_words = dynamic(s->run);
     for (uint32_t n = 0; n < s->n_command; n++) {
         f->dynamic_words = f->dynamic_words || dynamic(s->command[n]);

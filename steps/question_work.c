@@ -8,7 +8,8 @@
 #include "base/mem.h"
 #include "base/units.h"
 #include "base/vec.h"
-#include "cache/entries.h"
+#include "cache/store.h"
+#include "steps/action.h"
 #include "steps/asker.h"
 #include "steps/container.h"
 
@@ -127,6 +128,36 @@ static struct spec *source_spec(struct work_job *j)
     return NULL;
 }
 
+/* What was learnt of a URL by an earlier run, for a conditional request: a small file beside the compiled plans, which like them may be deleted at will. Owned by the caller. */
+static char *memory_of(struct work_job *j, const char *url)
+{
+    CLEANUP(cleanup_free) char *plans = store_path(j->k->w->store, "plans");
+    char hex[DIGEST_HEX + 1];
+    struct digest where;
+
+    location_digest(url, &where);
+    digest_hex(&where, hex);
+    return xasprintf("%s/%s.source", plans, hex);
+}
+
+static bool earlier_fetch(struct work_job *j, const char *url, struct source_facts *ret)
+{
+    CLEANUP(cleanup_free) char *path = memory_of(j, url);
+    CLEANUP(sb_done) struct str json = {0};
+
+    return fs_read_file(path, 1 << 20, &json, NULL) == 0 &&
+           source_read_json(sb_text(&json), j->prepared->arena, ret);
+}
+
+static void remember_fetch(struct work_job *j, const char *url, const struct source_facts *facts)
+{
+    CLEANUP(cleanup_free) char *path = memory_of(j, url);
+    CLEANUP(sb_done) struct str json = {0};
+
+    source_json(facts, &json);
+    fs_write_file(path, sb_text(&json), json.len, 0600, false, NULL); /* losing it costs a fetch */
+}
+
 static void keep_fetched(struct work_job *j, const struct source_facts *facts)
 {
     struct arena *a = j->k->arena;
@@ -155,6 +186,9 @@ static void on_fetched(const struct source_facts *facts, const struct err *err, 
     }
     if (facts) { /* under `change` a measure that fails means run */
         keep_fetched(j, facts);
+        if (facts->path) {
+            remember_fetch(j, s->path, facts);
+        }
     }
     if (facts && !s->located) {
         s->looked = (struct looked){.done = true,
@@ -165,20 +199,6 @@ static void on_fetched(const struct source_facts *facts, const struct err *err, 
                                     .files = 1};
     }
     loop_work(j->k->w->loop, on_pool, on_pool_done, j);
-}
-
-/* What the newest entry for the same place says, for a conditional request. */
-static bool earlier_fetch(struct work_job *j, const char *url, struct source_facts *ret)
-{
-    struct store *store = j->k->w->store;
-    struct digest where;
-    struct entry e;
-    struct result r;
-
-    location_digest(url, &where);
-    return store_db(store) && entry_newest(store, &where, j->prepared->arena, &e, NULL) == 0 &&
-           result_decode(e.data, e.data_len, j->prepared->arena, &r, NULL) == 0 && r.source &&
-           source_read_json(r.source, j->prepared->arena, ret);
 }
 
 char *source_target(struct asker *k, uint32_t instance)

@@ -22,190 +22,6 @@
 /* One argument or variable may be this long (MAX_ARG_STRLEN), all together a quarter of the stack: checked so that the sentence names the way out. */
 #define LONGEST_ARGUMENT ((size_t)128 * 1024)
 #define ALL_ARGUMENTS ((size_t)1536 * 1024)
-/* More inputs than this are copied into a container's workspace instead of being mounted one by one. */
-#define MOST_MOUNTS 64
-
-/* --- other steps' outputs --- */
-
-static const char *box_path(struct attempt *a, const struct output_ref *ref, const char *root)
-{
-    const struct step *s = &a->w->wf->steps[ref->step];
-    const char *base = fs_basename(ref->output->path);
-
-    return s->is_matrix
-               ? arena_printf(a->arena, "%s/%s.%u/%s/%s", root, s->name, ref->row,
-                              ref->output->name, base)
-               : arena_printf(a->arena, "%s/%s/%s/%s", root, s->name, ref->output->name, base);
-}
-
-int attempt_place(void *arg, const struct output_ref *ref, const char **ret, struct err *err)
-{
-    struct attempt *a = arg;
-
-    (void)err;
-    /* One script names few outputs; a list asks for each of its branches once. Looking back a little finds repetitions without making long lists quadratic. */
-    for (size_t n = a->places.len; n > 0 && a->places.len - n < 8; n--) {
-        const struct place *p = &a->places.items[n - 1];
-        if (p->ref.output == ref->output && p->ref.step == ref->step && p->ref.row == ref->row) {
-            *ret = p->path;
-            return 0;
-        }
-    }
-    struct place place = {.ref = *ref};
-    if (a->host) {
-        place.copy = copy_get(a->slots, ref);
-        place.path = place.copy->path;
-    } else {
-        place.host = box_path(a, ref, arena_printf(a->arena, "%s/in", a->box));
-        place.path = box_path(a, ref, "/wf/in");
-    }
-    *vec_push(&a->places) = place;
-    *ret = place.path;
-    return 0;
-}
-
-static int lay_out_box(struct attempt *a, struct place *p, struct err *err)
-{
-    struct stat st;
-
-    if (lstat(p->host, &st) == 0) {
-        return 0; /* named twice */
-    }
-    CLEANUP(cleanup_free) char *dir = fs_dirname(p->host);
-    int rc = fs_mkdirs(dir, 0755, err);
-    return rc == 0 ? objects_place(a->w->store, &p->ref.output->digest, p->ref.output->kind,
-                                   p->ref.output->executable, PLACE_READ_ONLY, p->host, err)
-                   : rc;
-}
-
-int lay_out(struct attempt *a, bool folders, struct err *err)
-{
-    int rc = 0;
-    bool left = false;
-
-    if (folders) {
-        pthread_mutex_lock(&a->slots->copying);
-    }
-    for (size_t n = 0; n < a->places.len && rc == 0; n++) {
-        struct place *p = &a->places.items[n];
-        bool folder = p->ref.output->kind == OBJECT_TREE;
-        if (folder != folders) {
-            left = left || (folder && !(p->copy && p->copy->made));
-        } else {
-            rc = p->copy ? copy_make(a->slots, p->copy, err) : lay_out_box(a, p, err);
-        }
-    }
-    if (folders) {
-        pthread_mutex_unlock(&a->slots->copying);
-    }
-    return rc == 0 && left ? 1 : rc;
-}
-
-/* --- inputs that are other steps' outputs --- */
-
-struct gather {
-    struct attempt *a;
-    const char *dir;  /* a list: the folder with one entry a branch */
-    const char *seen; /* as the step sees it */
-    const char *name;
-    uint32_t count;
-};
-
-/* An entry's name: the branch, with what a file name cannot hold replaced. */
-static const char *entry_name(struct gather *g, const struct output_ref *ref)
-{
-    const char *branch = row_branch(&g->a->w->wf->steps[ref->step], ref->row, g->a->arena);
-    char *name = arena_strdup(g->a->arena, branch ? branch : g->a->w->wf->steps[ref->step].name);
-
-    if (strlen(name) > 200) { /* a file's name has 255 bytes at most */
-        return arena_printf(g->a->arena, "%u", ref->row);
-    }
-    for (char *c = name; *c; c++) {
-        *c = (char)(*c == '/' ? '_' : *c);
-    }
-    return name;
-}
-
-static int on_branch(const struct output_ref *ref, void *arg, struct err *err)
-{
-    struct gather *g = arg;
-    const char *name = entry_name(g, ref);
-    const char *path = arena_printf(g->a->arena, "%s/%s", g->dir, name);
-    struct stat st;
-
-    if (lstat(path, &st) == 0) { /* two values that differ only in a slash */
-        path = arena_printf(g->a->arena, "%s.%u", path, ref->row);
-    }
-    g->count++;
-    return objects_place(g->a->w->store, &ref->output->digest, ref->output->kind,
-                         ref->output->executable, g->a->host ? PLACE_HOST : PLACE_READ_ONLY, path,
-                         err);
-}
-
-static int gather_list(struct attempt *a, const struct input *in, const char *dir, struct err *err)
-{
-    struct gather g = {.a = a, .dir = dir};
-    int rc = fs_mkdirs(dir, 0755, err);
-
-    return rc == 0 ? part_each(&a->scope, in, on_branch, &g, err) : rc;
-}
-
-/* Gives an input that is (a part of) another step's output its path; *ret: as the step sees it. */
-static int place_part(struct attempt *a, const struct seen_input *seen, const char **ret_host,
-                      const char **ret, struct err *err)
-{
-    const struct input *in = &a->step->inputs[seen->input];
-    struct part_ref part;
-    int rc = part_resolve(&a->scope, in, &part, err);
-
-    if (rc != 0) {
-        return rc > 0 ? err_set(err, ERR_INTERNAL, 0, "input '%s' changed its meaning",
-                                in->path->source)
-                      : rc;
-    }
-    if (part.list) {
-        const char *dir = a->host ? slots_new_name(a->slots, 'i', a->arena)
-                                  : arena_printf(a->arena, "%s/list-%s", a->box, in->name);
-        *ret = *ret_host = dir;
-        return gather_list(a, in, dir, err);
-    }
-    const char *path = NULL;
-    rc = attempt_place(a, &part.one, &path, err);
-    const char *host = a->host ? path : a->places.items[a->places.len - 1].host;
-    *ret = part.sub ? arena_printf(a->arena, "%s/%s", path, part.sub) : path;
-    *ret_host = part.sub ? arena_printf(a->arena, "%s/%s", host, part.sub) : host;
-    return rc;
-}
-
-/* The question's inputs with paths in place of what was known by digest only. */
-static int place_inputs(struct attempt *a, struct err *err)
-{
-    uint32_t count = a->q->n_inputs;
-    struct seen_input *inputs = NULL;
-
-    for (uint32_t n = 0; n < count; n++) {
-        const struct seen_input *seen = &a->q->inputs[n];
-        if (seen->path || seen->input == NONE || seen->kind == 'a') {
-            continue;
-        }
-        if (!inputs) {
-            inputs = arena_memdup(a->arena, a->q->inputs, count * sizeof(*inputs));
-        }
-        const char *host = NULL, *path = NULL;
-        int rc = place_part(a, seen, &host, &path, err);
-        if (rc != 0) {
-            return rc;
-        }
-        inputs[n].path = path; /* in a container: below /wf/in already, or a folder to mount */
-        if (!a->host && path == host) {
-            inputs[n].path = arena_printf(a->arena, "/inputs/%s", seen->name);
-            *vec_push(&a->mounts) = (struct mount){host, inputs[n].path, false};
-        }
-    }
-    a->scope.inputs = inputs ? inputs : a->q->inputs;
-    a->scope.n_inputs = count;
-    return 0;
-}
 
 /* --- environment --- */
 
@@ -265,8 +81,7 @@ static int set_secrets(struct attempt *a, struct env *e, struct err *err)
     return 0;
 }
 
-static int build_env(struct attempt *a, const char *inputs_path, const char *values_path,
-                     struct err *err)
+int build_env(struct attempt *a, const char *inputs_path, const char *values_path, struct err *err)
 {
     const char *const *base = a->host ? a->slots->base_env : a->slots->box_env;
     const struct matrix_row *row = a->scope.scope.row;
@@ -349,7 +164,7 @@ static void write_place(struct attempt *a, struct jsonw *w, const struct place *
     jw_end_object(w);
 }
 
-static void write_inputs(struct attempt *a, struct str *out)
+void write_inputs(struct attempt *a, struct str *out)
 {
     struct jsonw w;
 
@@ -432,7 +247,7 @@ static int check_arguments(const struct attempt *a, struct err *err)
     return 0;
 }
 
-static int shell_argv(struct attempt *a, const char *script)
+int shell_argv(struct attempt *a, const char *script)
 {
     const struct step *s = a->step;
     const char **argv = arena_calloc(a->arena, s->n_shell + 6, sizeof(*argv));
@@ -455,7 +270,7 @@ static int shell_argv(struct attempt *a, const char *script)
     return 0;
 }
 
-static int build_command(struct attempt *a, struct err *err)
+int build_command(struct attempt *a, struct err *err)
 {
     char **argv = NULL;
     uint32_t count = 0;
@@ -476,7 +291,7 @@ static int build_command(struct attempt *a, struct err *err)
     return 0;
 }
 
-static int script_text(struct attempt *a, struct str *out, struct err *err)
+int script_text(struct attempt *a, struct str *out, struct err *err)
 {
     const struct text *t = a->step->run;
 
@@ -492,7 +307,7 @@ static int script_text(struct attempt *a, struct str *out, struct err *err)
 }
 
 /* The branches under `from` of an aggregate with a command are there even where no reference names them. */
-static int place_from(struct attempt *a, struct err *err)
+int place_from(struct attempt *a, struct err *err)
 {
     struct from_list list;
     const char *ignored;
@@ -508,7 +323,7 @@ static int place_from(struct attempt *a, struct err *err)
     return rc;
 }
 
-static void common_job(struct attempt *a)
+void common_job(struct attempt *a)
 {
     const char **outputs = arena_calloc(a->arena, a->step->n_outputs + 1, sizeof(*outputs));
 
@@ -530,7 +345,7 @@ static void common_job(struct attempt *a)
 /* --- host --- */
 
 /* $WF_OUT is there; the folders of outputs below it are ours to make. */
-static int make_parents(struct attempt *a, struct err *err)
+int make_parents(struct attempt *a, struct err *err)
 {
     int rc = 0;
 
@@ -545,7 +360,7 @@ static int make_parents(struct attempt *a, struct err *err)
     return rc;
 }
 
-int surroundings_host(struct attempt *a, struct err *err)
+static int surroundings_host(struct attempt *a, struct err *err)
 {
     struct slot *slot = a->slot;
     struct str text = {0};
@@ -576,196 +391,6 @@ int surroundings_host(struct attempt *a, struct err *err)
         sb_clear(&text);
         write_inputs(a, &text);
         rc = rewrite(slot->inputs_fd, slot->inputs_path, &slot->inputs, &text, err);
-    }
-    sb_done(&text);
-    return rc;
-}
-
-/* --- containers --- */
-
-static int write_box_file(struct attempt *a, const char *name, const struct str *text, mode_t mode,
-                          const char *inner, bool writable, struct err *err)
-{
-    const char *path = arena_printf(a->arena, "%s/%s", a->box, name);
-    CLEANUP(cleanup_close) int fd = open(path, O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
-
-    if (fd < 0 || fchmod(fd, mode) != 0) {
-        return err_set(err, ERR_IO, errno, "cannot write '%s'", path);
-    }
-    *vec_push(&a->mounts) = (struct mount){path, inner, writable};
-    return fs_write_all(fd, sb_text(text), text->len, err);
-}
-
-static int make_box(struct attempt *a, struct err *err)
-{
-    static const char *const dirs[] = {"out", "workspace", "in"};
-
-    a->box = slots_new_name(a->slots, 'c', a->arena);
-    int rc = fs_mkdirs(a->box, 0755, err);
-    for (size_t k = 0; k < ARRAY_LEN(dirs) && rc == 0; k++) {
-        const char *path = arena_printf(a->arena, "%s/%s", a->box, dirs[k]);
-        /* The image's user need not be ours; the store around it is private. */
-        mode_t mode = k < 2 ? 0777 : 0755;
-        if (mkdir(path, mode) != 0 || chmod(path, mode) != 0) {
-            rc = err_set(err, ERR_IO, errno, "cannot make '%s'", path);
-        }
-    }
-    return rc;
-}
-
-static int copy_below(const char *path, const char *rel, const struct stat *st, void *arg,
-                      struct err *err)
-{
-    CLEANUP(cleanup_free) char *to = xasprintf("%s/%s", (const char *)arg, rel);
-    enum fs_copied how;
-    char link[4096];
-
-    if (S_ISDIR(st->st_mode)) {
-        return fs_mkdirs(to, 0755, err);
-    }
-    if (S_ISLNK(st->st_mode)) {
-        ssize_t n = readlink(path, link, sizeof(link) - 1);
-        link[n > 0 ? n : 0] = '\0';
-        return n > 0 && symlink(link, to) == 0
-                   ? 0
-                   : err_set(err, ERR_IO, errno, "cannot copy '%s'", path);
-    }
-    return S_ISREG(st->st_mode)
-               ? fs_copy_file(path, to, st->st_mode & 0111 ? 0755 : 0644, &how, err)
-               : 0;
-}
-
-/* A mount needs something to lie upon; many inputs are copied instead. */
-static int put_input(struct attempt *a, const struct seen_input *in, bool copy, struct err *err)
-{
-    const char *to = arena_printf(a->arena, "%s/workspace/%s", a->box, in->rel);
-    CLEANUP(cleanup_free) char *dir = fs_dirname(to);
-    struct stat st;
-    int rc = fs_mkdirs(dir, 0777, err);
-
-    if (rc != 0) {
-        return rc;
-    }
-    if (lstat(to, &st) == 0 && !S_ISDIR(st.st_mode)) {
-        return 0; /* twice, or within a folder that is there */
-    }
-    if (copy) {
-        enum fs_copied how;
-        if (in->kind == 'f') {
-            return fs_copy_file(in->path, to, in->exec ? 0755 : 0644, &how, err);
-        }
-        rc = fs_mkdirs(to, 0755, err);
-        return rc == 0 ? fs_walk(in->path, copy_below, (void *)(uintptr_t)to, err) : rc;
-    }
-    if (in->kind == 'd') {
-        rc = fs_mkdirs(to, 0755, err);
-    } else {
-        int fd = open(to, O_WRONLY | O_CREAT | O_CLOEXEC, 0644);
-        if (fd < 0) {
-            return err_set(err, ERR_IO, errno, "cannot write '%s'", to);
-        }
-        close(fd);
-    }
-    const char *inner =
-        strcmp(in->rel, ".") == 0 ? "/workspace" : arena_printf(a->arena, "/workspace/%s", in->rel);
-    *vec_push(&a->mounts) = (struct mount){in->path, inner, false};
-    return rc;
-}
-
-/* Is the input below a folder that is an input too? Then it is there already, and read-only. */
-static bool covered(const struct attempt *a, const struct seen_input *in)
-{
-    for (uint32_t n = 0; n < a->q->n_inputs; n++) {
-        const struct seen_input *o = &a->q->inputs[n];
-        size_t len = o->rel && o != in && o->kind == 'd' ? strlen(o->rel) : 0;
-        if (len > 0 && (strcmp(o->rel, ".") == 0 ||
-                        (strncmp(in->rel, o->rel, len) == 0 &&
-                         (in->rel[len] == '/' || (in->rel[len] == '\0' && o < in))))) {
-            return true;
-        }
-    }
-    return false;
-}
-
-static int mount_inputs(struct attempt *a, struct err *err)
-{
-    uint32_t count = a->q->n_inputs, folders = 0;
-    int rc = 0;
-
-    for (uint32_t n = 0; n < count; n++) {
-        folders += a->q->inputs[n].kind == 'd';
-    }
-    for (uint32_t n = 0; n < count && rc == 0; n++) {
-        const struct seen_input *in = &a->q->inputs[n];
-        if (!in->path || in->kind == 'a' || in->input == NONE) {
-            continue;
-        }
-        if (!in->rel) {
-            const char *inner = arena_printf(a->arena, "/inputs/%s", in->name ? in->name : "");
-            *vec_push(&a->mounts) = (struct mount){in->path, inner, false};
-        } else if (folders == 0 || !covered(a, in)) {
-            rc = put_input(a, in, count > MOST_MOUNTS, err);
-        }
-    }
-    return rc;
-}
-
-static int box_command(struct attempt *a, struct err *err)
-{
-    struct str text = {0};
-    int rc = 0;
-
-    if (a->step->run) {
-        rc = script_text(a, &text, err);
-        rc = rc == 0 ? write_box_file(a, "script", &text, 0755, "/wf/script", false, err) : rc;
-        rc = rc == 0 ? shell_argv(a, "/wf/script") : rc;
-    } else if (a->step->n_command > 0) {
-        rc = build_command(a, err);
-    }
-    sb_done(&text);
-    return rc;
-}
-
-int surroundings_container(struct attempt *a, struct err *err)
-{
-    const struct image *image = NULL;
-    struct str text = {0};
-    int rc = make_box(a, err);
-
-    a->scope.out_dir = "/wf/out";
-    if (rc != 0) {
-        return rc;
-    }
-    a->out_dir = arena_printf(a->arena, "%s/out", a->box);
-    a->values_path = arena_printf(a->arena, "%s/values", a->box);
-    *vec_push(&a->mounts) = (struct mount){a->out_dir, "/wf/out", true};
-    *vec_push(&a->mounts) =
-        (struct mount){arena_printf(a->arena, "%s/workspace", a->box), "/workspace", true};
-    common_job(a);
-    rc = image_find(a->k, &a->scope, &image, err);
-    if (rc > 0) {
-        rc = err_set(err, ERR_INTERNAL, 0, "its image was not looked up");
-    }
-    rc = rc == 0 ? make_parents(a, err) : rc;
-    rc = rc == 0 ? place_inputs(a, err) : rc;
-    rc = rc == 0 ? mount_inputs(a, err) : rc;
-    rc = rc == 0 ? place_from(a, err) : rc;
-    rc = rc == 0 ? box_command(a, err) : rc;
-    rc = rc == 0 ? write_box_file(a, "values", &text, 0666, "/wf/values", true, err) : rc;
-    rc = rc == 0 ? build_env(a, "/wf/inputs.json", "/wf/values", err) : rc;
-    if (rc == 0) {
-        write_inputs(a, &text);
-        rc = write_box_file(a, "inputs.json", &text, 0644, "/wf/inputs.json", false, err);
-    }
-    const char *workdir = NULL;
-    if (rc == 0 && a->step->workdir) {
-        rc = scope_text(&a->scope, a->step->workdir, &workdir, err);
-    }
-    if (rc == 0) {
-        a->job.workdir = !workdir            ? "/workspace"
-                         : workdir[0] == '/' ? workdir
-                                             : arena_printf(a->arena, "/workspace/%s", workdir);
-        a->job.image = image->id;
     }
     sb_done(&text);
     return rc;
