@@ -26,9 +26,9 @@ struct paths {
 /* --- evaluating --- */
 
 /* A path as the row has it, cleaned, in l->tmp. NULL: reported, or not known yet. `report` false: only looks. */
-static const char *clean_path(struct loader *l, const struct text *t, const struct step *s,
-                              const struct matrix_row *row, const char *what, const char *below,
-                              bool report)
+static const char *clean_path(struct loader *l, const struct text *t, struct span at,
+                              const struct step *s, const struct matrix_row *row, const char *what,
+                              const char *below, bool report)
 {
     CLEANUP(sb_done) struct str text = {0};
     CLEANUP(sb_done) struct str clean = {0};
@@ -46,12 +46,12 @@ static const char *clean_path(struct loader *l, const struct text *t, const stru
     if (inside && clean.len > 0 && strcmp(sb_text(&clean), ".") != 0)
         return arena_strndup(l->tmp, sb_text(&clean), clean.len);
     if (report && text.len > 0 && sb_text(&text)[0] == '/')
-        diag_error(l->d, t->span, "bad-path", "%s '%.80s' must be a relative path below %s", what,
+        diag_error(l->d, at, "bad-path", "%s '%.80s' must be a relative path below %s", what,
                    sb_text(&text), below);
     else if (report && text.len > 0 && !inside)
-        diag_error(l->d, t->span, "bad-path", "%s '%.80s' leaves %s", what, sb_text(&text), below);
+        diag_error(l->d, at, "bad-path", "%s '%.80s' leaves %s", what, sb_text(&text), below);
     else if (report)
-        diag_error(l->d, t->span, "bad-path", "%s must name something below %s", what, below);
+        diag_error(l->d, at, "bad-path", "%s must name something below %s", what, below);
     return NULL;
 }
 
@@ -79,7 +79,7 @@ static void check_row_outputs(struct loader *l, const struct step *s, const stru
     const char **paths = xcalloc(s->n_outputs, sizeof(*paths));
     for (uint32_t i = 0; i < s->n_outputs; i++) {
         const struct output *o = &s->outputs[i];
-        paths[i] = clean_path(l, o->path, s, row, "the output", "$WF_OUT", true);
+        paths[i] = clean_path(l, o->path, o->span, s, row, "the output", "$WF_OUT", true);
         if (paths[i] != NULL && s->n_outputs > 1 && !map_put_text(&seen, paths[i], NULL))
             diag_error(l->d, o->span, "same-path", "two outputs of step '%s' have the path '%.80s'",
                        s->name, paths[i]);
@@ -172,8 +172,8 @@ static void gather_published(struct paths *p)
             if (o->publish == NULL || !holds_axes(l, s, o))
                 continue;
             for (uint32_t r = 0; r < s->n_rows; r++) {
-                const char *path = clean_path(l, o->publish, s, &s->rows[r], "the published path",
-                                              "the workflow's folder", true);
+                const char *path = clean_path(l, o->publish, o->publish->span, s, &s->rows[r],
+                                              "the published path", "the workflow's folder", true);
                 if (path != NULL)
                     publish_path(p, path, s, o);
             }
@@ -285,7 +285,7 @@ static void check_input(struct paths *p, const struct step *s, const struct inpu
     struct loader *l = p->l;
     if ((in->path->uses & ~(uint32_t)USES_PARAMS) != 0)
         return;
-    const char *path = clean_path(l, in->path, s, NULL, "", "", false);
+    const char *path = clean_path(l, in->path, in->span, s, NULL, "", "", false);
     if (path == NULL)
         return;
     /* Equal globs are looked at once: each goes over all that is published. */
@@ -310,8 +310,8 @@ static void check_input_places(struct loader *l)
             bool params_only =
                 in->path->n_parts > 0 && (in->path->uses & ~(uint32_t)USES_PARAMS) == 0;
             if (in->name == NULL && params_only)
-                clean_path(l, in->path, s, NULL, "an input without a name", "the workflow's folder",
-                           true);
+                clean_path(l, in->path, in->span, s, NULL, "an input without a name",
+                           "the workflow's folder", true);
         }
     }
 }

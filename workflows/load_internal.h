@@ -92,10 +92,13 @@ bool load_duration(struct loader *l, const struct entry *e, int64_t *ret_ms);
 /* One of `names`, by index. */
 bool load_choice(struct loader *l, const struct entry *e, const char *const *names, uint32_t count,
                  uint32_t *ret);
-/* A text that may hold ${{ }}. NULL: reported. */
+/* A text that may hold ${{ }}. NULL: reported. Equal constant texts are one: their span is the first one's. */
 struct text *load_text(struct loader *l, const struct entry *e);
 struct text *load_text_of(struct loader *l, const struct node *n, const char *name,
                           const char *type, bool script);
+/* The same, with a span of its own. */
+struct text *load_placed_text(struct loader *l, const struct node *n, const char *name,
+                              const char *type);
 bool load_sha256(struct loader *l, const struct entry *e, const char **ret);
 /* A name that many steps have, from a small cache of equal ones; lives in the model's arena. */
 const char *load_shared_name(struct loader *l, const char *name, size_t len);

@@ -131,6 +131,7 @@ static bool load_output(struct loader *l, struct output *o, const struct node_pa
         }
     }
     o->path = load_text_of(l, p.path, pair->key, "a path below $WF_OUT", false);
+    o->span = p.path->span;
     o->name = load_shared_name(l, pair->key, pair->key_len);
     return o->path != NULL;
 }
@@ -230,6 +231,6 @@ void load_publish(struct loader *l, struct step *s, const struct node *n)
             unknown_output(l, s, p);
         else
             o->publish =
-                load_text_of(l, p->value, p->key, "a path below the workflow's folder", false);
+                load_placed_text(l, p->value, p->key, "a path below the workflow's folder");
     }
 }

@@ -266,36 +266,49 @@ static struct span text_place(const struct node *n)
     return at;
 }
 
-static struct text *constant_text(struct loader *l, const struct node *n)
+/* Header and bytes in one piece: there are many of these. */
+static struct text *new_constant(struct loader *l, const struct node *n)
 {
-    struct text **slot = NULL;
-    if (n->len <= SHARED_MAX) {
-        slot = &l->shared[hash_bytes(n->text, n->len) % SHARED_TEXTS];
-        if (*slot != NULL && (*slot)->len == n->len &&
-            memcmp((*slot)->source, n->text, n->len) == 0)
-            return *slot;
-    }
-    /* Header and bytes in one piece: there are many of these. */
     struct text *t = arena_alloc(l->a, sizeof(*t) + n->len + 1);
     memcpy((char *)(t + 1), n->text, n->len);
     t->source = (const char *)(t + 1);
     t->len = n->len;
-    t->span = text_place(n);
-    if (slot != NULL)
-        *slot = t;
+    t->span = n->span;
     return t;
 }
 
-struct text *load_text_of(struct loader *l, const struct node *n, const char *name,
-                          const char *type, bool script)
+static struct text *shared_constant(struct loader *l, const struct node *n)
+{
+    if (n->len > SHARED_MAX)
+        return new_constant(l, n);
+    struct text **slot = &l->shared[hash_bytes(n->text, n->len) % SHARED_TEXTS];
+    if (*slot == NULL || (*slot)->len != n->len || memcmp((*slot)->source, n->text, n->len) != 0)
+        *slot = new_constant(l, n);
+    return *slot;
+}
+
+static struct text *read_text(struct loader *l, const struct node *n, const char *name,
+                              const char *type, bool script, bool share)
 {
     if (n->kind != NODE_SCALAR || n->type == SCALAR_NULL) {
         load_expected_as(l, n, name, type);
         return NULL;
     }
-    if (memmem(n->text, n->len, "${{", 3) == NULL)
-        return constant_text(l, n);
-    return text_parse(n->text, n->len, text_place(n), script, l->a, l->d);
+    if (memmem(n->text, n->len, "${{", 3) != NULL)
+        return text_parse(n->text, n->len, text_place(n), script, l->a, l->d);
+    return share ? shared_constant(l, n) : new_constant(l, n);
+}
+
+struct text *load_text_of(struct loader *l, const struct node *n, const char *name,
+                          const char *type, bool script)
+{
+    return read_text(l, n, name, type, script, true);
+}
+
+struct text *load_placed_text(struct loader *l, const struct node *n, const char *name,
+                              const char *type)
+{
+    return read_text(l, n, name, type, false, false);
 }
 
 struct text *load_text(struct loader *l, const struct entry *e)
