@@ -11,16 +11,12 @@
 #include "cache/store.h"
 #include "cli/command.h"
 #include "cli/commands.h"
+#include "cli/listing.h"
 #include "cli/out.h"
-#include "cli/setup.h"
 
 #include <inttypes.h>
+#include <stdlib.h>
 #include <string.h>
-
-struct listing {
-    struct table *table;
-    struct jsonw *json;
-};
 
 static bool add_row(const struct cache_row *r, void *arg)
 {
@@ -59,42 +55,16 @@ static bool add_row(const struct cache_row *r, void *arg)
 
 static int list(struct cli *c, const struct args *a)
 {
+    static const char *const titles[] = {"KEY", "WORKFLOW", "STEP", "MADE", "TOOK", "SIZE"};
     struct err err = {0};
-    long limit;
-    if (opt_number(a, "limit", 1, 50, &limit, &err) < 0) {
-        return cli_usage(c, "%s", err.msg);
-    }
-    struct store *store;
-    int code = setup_store(c, &store);
+    struct listing l;
+    int code = listing_open(c, a, titles, ARRAY_LEN(titles), 50, &l);
     if (code != EXIT_OK) {
         return code;
     }
-    static const char *const titles[] = {"KEY", "WORKFLOW", "STEP", "MADE", "TOOK", "SIZE"};
-    struct str out = {0};
-    struct jsonw w;
-    jw_init(&w, &out, true);
-    bool json = opt_given(a, "json");
-    struct listing l = {table_new(ARRAY_LEN(titles), titles), json ? &w : NULL};
-    if (json) {
-        jw_array(&w);
-    }
-    int r = cache_list(store, opt_text(a, "workflow"), opt_text(a, "step"), (uint32_t)limit,
-                       add_row, &l, &err);
-    if (json) {
-        jw_end_array(&w);
-        sb_putc(&out, '\n');
-    } else {
-        table_print(l.table, c->colour, c->out_tty ? c->width : 0, &out);
-    }
-    if (r < 0) {
-        code = cli_fail(c, &err);
-    } else {
-        out_str(&out);
-    }
-    table_free(l.table);
-    sb_done(&out);
-    store_close(store);
-    return code;
+    int r = cache_list(l.store, opt_text(a, "workflow"), opt_text(a, "step"), l.limit, add_row, &l,
+                       &err);
+    return listing_close(&l, r, &err);
 }
 
 /* Finds the entry whose key begins with `prefix` among the listed ones. */
@@ -119,47 +89,105 @@ static bool match_key(const struct cache_row *r, void *arg)
     return f->found < 2;
 }
 
-static int show_entry(struct cli *c, struct store *store, const struct finding *f)
+/* One entry, read whole. */
+struct shown {
+    const struct finding *f;
+    struct entry entry;
+    struct result result;
+    const char *action, *work;
+};
+
+static void shown_json(const struct shown *x, struct str *out)
+{
+    struct jsonw w;
+    jw_init(&w, out, true);
+    jw_object(&w);
+    jw_key(&w, "key");
+    jw_digest(&w, &x->entry.key);
+    jw_kv_text(&w, "workflow", x->f->workflow);
+    jw_kv_text(&w, "step", x->f->step);
+    jw_kv_time(&w, "made_at", x->entry.made_at_ms);
+    jw_key(&w, "action");
+    jw_raw(&w, x->action, strlen(x->action));
+    jw_key(&w, "work");
+    jw_raw(&w, x->work, strlen(x->work));
+    jw_key(&w, "result");
+    jw_object(&w);
+    result_json(&x->result, &w);
+    jw_end_object(&w);
+    jw_end_object(&w);
+    sb_putc(out, '\n');
+}
+
+/* The members of a JSON object, one line each, indented. */
+static void add_members(const char *title, const char *json, struct str *out)
+{
+    json_t *j = NULL;
+    const char *key;
+    json_t *value;
+    if (json_read(json, strlen(json), 64u << 20, &j, NULL) < 0) {
+        return;
+    }
+    sb_printf(out, "%s\n", title);
+    json_object_foreach(j, key, value)
+    {
+        char *text = json_dumps(value, JSON_ENCODE_ANY | JSON_COMPACT | JSON_SORT_KEYS);
+        sb_printf(out, "  %-12s %s\n", key, text ? text : "");
+        free(text);
+    }
+    json_decref(j);
+}
+
+static void shown_text(const struct shown *x, struct str *out)
+{
+    char hex[DIGEST_HEX + 1];
+    digest_hex(&x->entry.key, hex);
+    sb_printf(out, "key       sha256:%s\nworkflow  %s\nstep      %s\nmade      ", hex,
+              x->f->workflow, x->f->step);
+    add_ago(out, x->entry.made_at_ms);
+    sb_printf(out, " by run %s, took ", x->result.run ? x->result.run : "?");
+    add_duration(out, x->result.duration_ms);
+    sb_putc(out, '\n');
+    for (uint32_t i = 0; i < x->result.n_outputs; i++) {
+        const struct result_output *o = &x->result.outputs[i];
+        sb_printf(out, "output    %s (%s) ", o->name, o->path);
+        add_size(out, o->bytes);
+        digest_hex(&o->digest, hex);
+        sb_printf(out, " sha256:%s\n", hex);
+    }
+    for (uint32_t i = 0; i < x->result.n_values; i++) {
+        sb_printf(out, "value     %s=%s\n", x->result.values[i].name, x->result.values[i].text);
+    }
+    if (x->result.metrics) {
+        sb_printf(out, "metrics   %s\n", x->result.metrics);
+    }
+    add_members("action: what this run added to the key", x->action, out);
+    add_members("work: what the workflow's text says", x->work, out);
+}
+
+static int show_entry(struct cli *c, struct store *store, const struct finding *f, bool json)
 {
     struct err err = {0};
     struct arena *arena = arena_new();
-    struct entry e;
-    struct result result;
-    const char *action, *work;
-    int r = entry_get(store, f->id, arena, &e, &err);
+    struct shown x = {.f = f};
+    int r = entry_get(store, f->id, arena, &x.entry, &err);
     if (r == 0) {
-        r = result_decode(e.data, e.data_len, arena, &result, &err);
+        r = result_decode(x.entry.data, x.entry.data_len, arena, &x.result, &err);
     }
     if (r == 0) {
-        r = entry_action(store, f->id, arena, &action, &work, &err);
+        r = entry_action(store, f->id, arena, &x.action, &x.work, &err);
     }
+    int code = EXIT_OK;
     if (r != 0) {
-        arena_free(arena);
-        return r < 0 ? cli_fail(c, &err) : cli_usage(c, "that entry was removed just now");
+        code = r < 0 ? cli_fail(c, &err) : cli_usage(c, "that entry was removed just now");
+    } else {
+        struct str out = {0};
+        (json ? shown_json : shown_text)(&x, &out);
+        out_str(&out);
+        sb_done(&out);
     }
-    struct str out = {0};
-    struct jsonw w;
-    jw_init(&w, &out, true);
-    jw_object(&w);
-    jw_key(&w, "key");
-    jw_digest(&w, &e.key);
-    jw_kv_text(&w, "workflow", f->workflow);
-    jw_kv_text(&w, "step", f->step);
-    jw_kv_time(&w, "made_at", e.made_at_ms);
-    jw_key(&w, "action");
-    jw_raw(&w, action, strlen(action));
-    jw_key(&w, "work");
-    jw_raw(&w, work, strlen(work));
-    jw_key(&w, "result");
-    jw_object(&w);
-    result_json(&result, &w);
-    jw_end_object(&w);
-    jw_end_object(&w);
-    sb_putc(&out, '\n');
-    out_str(&out);
-    sb_done(&out);
     arena_free(arena);
-    return EXIT_OK;
+    return code;
 }
 
 static int show(struct cli *c, const struct args *a)
@@ -179,7 +207,7 @@ static int show(struct cli *c, const struct args *a)
     } else if (f.found > 1) {
         code = cli_usage(c, "several entries' keys begin with '%s': give more of it", f.prefix);
     } else {
-        code = show_entry(c, store, &f);
+        code = show_entry(c, store, &f, opt_given(a, "json"));
     }
     cleanup_free(&f.step);
     cleanup_free(&f.workflow);
@@ -261,8 +289,7 @@ static const struct opt ls_opts[] = {
     {"json", 0, OPT_FLAG, NULL, "Prints a JSON document"},
 };
 static const struct opt stats_opts[] = {{"json", 0, OPT_FLAG, NULL, "Prints a JSON document"}};
-static const struct opt show_opts[] = {
-    {"json", 0, OPT_FLAG, NULL, "Accepted for symmetry: it always prints a JSON document"}};
+static const struct opt show_opts[] = {{"json", 0, OPT_FLAG, NULL, "Prints a JSON document"}};
 
 const struct command cmd_cache_ls = {.name = "cache ls",
                                      .synopsis = "",

@@ -5,17 +5,11 @@
 #include "base/mem.h"
 #include "base/str.h"
 #include "base/units.h"
-#include "cache/store.h"
 #include "cli/command.h"
 #include "cli/commands.h"
+#include "cli/listing.h"
 #include "cli/out.h"
-#include "cli/setup.h"
 #include "engine/history.h"
-
-struct listing {
-    struct table *table;
-    struct jsonw *json;
-};
 
 static void row_json(struct jsonw *w, const struct run_row *r)
 {
@@ -65,42 +59,16 @@ static bool add_row(const struct run_row *r, void *arg)
 
 static int run(struct cli *c, const struct args *a)
 {
+    static const char *const titles[] = {"RUN",  "WORKFLOW", "STATUS", "STARTED",
+                                         "TOOK", "RAN",      "REUSED", "FAILED"};
     struct err err = {0};
-    long limit;
-    if (opt_number(a, "limit", 1, 20, &limit, &err) < 0) {
-        return cli_usage(c, "%s", err.msg);
-    }
-    struct store *store;
-    int code = setup_store(c, &store);
+    struct listing l;
+    int code = listing_open(c, a, titles, ARRAY_LEN(titles), 20, &l);
     if (code != EXIT_OK) {
         return code;
     }
-    static const char *const titles[] = {"RUN",  "WORKFLOW", "STATUS", "STARTED",
-                                         "TOOK", "RAN",      "REUSED", "FAILED"};
-    struct str out = {0};
-    struct jsonw w;
-    jw_init(&w, &out, true);
-    bool json = opt_given(a, "json");
-    struct listing l = {table_new(ARRAY_LEN(titles), titles), json ? &w : NULL};
-    if (json) {
-        jw_array(&w);
-    }
-    int r = history_list(store, opt_text(a, "workflow"), (uint32_t)limit, add_row, &l, &err);
-    if (json) {
-        jw_end_array(&w);
-        sb_putc(&out, '\n');
-    } else {
-        table_print(l.table, c->colour, c->out_tty ? c->width : 0, &out);
-    }
-    if (r < 0) {
-        code = cli_fail(c, &err);
-    } else {
-        out_str(&out);
-    }
-    table_free(l.table);
-    sb_done(&out);
-    store_close(store);
-    return code;
+    int r = history_list(l.store, opt_text(a, "workflow"), l.limit, add_row, &l, &err);
+    return listing_close(&l, r, &err);
 }
 
 static const struct opt opts[] = {
