@@ -177,7 +177,8 @@ __attribute__((unused)) static struct made make_entry(const char *name, const ch
     struct made m = {.write = {.apply = apply_made, .urgent = true}};
 
     m.e = (struct entry_new){.workflow = "w", .step = arena_strdup(f.arena, name)};
-    m.e.action = arena_printf(f.arena, "{\"values\":{\"name\":\"%s\"},\"work\":\"sha256:00\"}", name);
+    m.e.action =
+        arena_printf(f.arena, "{\"values\":{\"name\":\"%s\"},\"work\":\"sha256:00\"}", name);
     m.e.action_len = strlen(m.e.action);
     action_key(m.e.action, m.e.action_len, &m.e.key);
     m.e.work = "{\"command\":[\"true\"]}";

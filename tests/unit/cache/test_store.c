@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "fixture.h"
-
 #include "base/db.h"
 #include "cache/failpoint.h"
+#include "fixture.h"
 
 #include <sched.h>
 #include <signal.h>

@@ -1,0 +1,178 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "base/arena.h"
+#include "base/err.h"
+#include "base/mem.h"
+#include "base/str.h"
+#include "cache/explain.h"
+
+#include <criterion/criterion.h>
+#include <stdlib.h>
+#include <string.h>
+
+static struct arena *arena;
+
+static void setup(void)
+{
+    arena = arena_new();
+}
+
+static void teardown(void)
+{
+    arena_free(arena);
+}
+
+TestSuite(cache_explain, .init = setup, .fini = teardown);
+
+#define A64 "12ab34cdaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"
+#define B64 "9f03bbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbb"
+
+/* All differences as lines. */
+static void expect(const char *old_action, const char *old_work, const char *new_action,
+                   const char *new_work, const char *lines)
+{
+    CLEANUP(sb_done) struct str all = {0};
+    struct difference *d;
+    size_t n;
+    struct err err = {0};
+
+    cr_assert_eq(explain_diff(old_action, old_work, new_action, new_work, arena, &d, &n, &err), 0,
+                 "%s", err.msg);
+    for (size_t i = 0; i < n; i++) {
+        sb_puts(&all, difference_sentence(&d[i], arena));
+        sb_putc(&all, '\n');
+    }
+    cr_expect_str_eq(sb_text(&all), lines);
+}
+
+static void actions(const char *old, const char *now, const char *lines)
+{
+    expect(old, "{}", now, "{}", lines);
+}
+
+static void works(const char *old, const char *now, const char *lines)
+{
+    expect("{}", old, "{}", now, lines);
+}
+
+Test(cache_explain, nothing_differs)
+{
+    expect("{\"work\":\"sha256:1\"}", "{\"a\":1}", "{\"work\":\"sha256:2\"}", "{\"a\":1}", "");
+    expect("", NULL, "{}", "", "");
+}
+
+Test(cache_explain, inputs)
+{
+    actions(
+        "{\"inputs\":[{\"digest\":\"sha256:" A64 "\",\"kind\":\"file\",\"path\":\"train.csv\"}]}",
+        "{\"inputs\":[{\"digest\":\"sha256:" B64 "\",\"kind\":\"file\",\"path\":\"train.csv\"}]}",
+        "input train.csv: content changed (sha256:12ab34cd… → 9f03bbbb…)\n");
+    actions("{\"inputs\":[{\"digest\":\"sha256:" A64 "\",\"kind\":\"file\",\"path\":\"a\"}]}",
+            "{\"inputs\":[{\"digest\":\"sha256:" A64
+            "\",\"exec\":true,\"kind\":\"file\",\"path\":\"a\"}]}",
+            "input a: content changed (sha256:12ab34cd… → 12ab34cd… (executable))\n");
+    actions("{\"inputs\":[{\"kind\":\"absent\",\"name\":\"x\",\"path\":\"a\"}]}",
+            "{\"inputs\":[{\"digest\":\"sha256:" A64
+            "\",\"kind\":\"file\",\"name\":\"x\",\"path\":\"a\"}]}",
+            "input x: absent → sha256:12ab34cd…\n");
+    actions("{\"inputs\":[{\"digest\":\"sha256:" A64 "\",\"kind\":\"file\",\"path\":\"a\"}]}",
+            "{\"inputs\":[{\"digest\":\"sha256:" A64 "\",\"kind\":\"file\",\"path\":\"b\"}]}",
+            "input a: no longer there\ninput b: new\n");
+    actions("{\"image\":\"sha256:" A64 "\"}", "{\"image\":\"sha256:" B64 "\"}",
+            "image: sha256:12ab34cd… → sha256:9f03bbbb…\n");
+}
+
+Test(cache_explain, steps_and_values)
+{
+    actions("{\"steps\":[{\"branch\":\"model=mlp\",\"digest\":\"sha256:" A64
+            "\",\"kind\":\"file\",\"path\":\"m\",\"ref\":\"steps.train.outputs.model\"}],"
+            "\"values\":{\"steps.count.values.n\":\"12\"}}",
+            "{\"steps\":[{\"branch\":\"model=mlp\",\"digest\":\"sha256:" B64
+            "\",\"kind\":\"file\",\"path\":\"m\",\"ref\":\"steps.train.outputs.model\"}],"
+            "\"values\":{\"steps.count.values.n\":\"13\"}}",
+            "step steps.train.outputs.model[model=mlp]: content changed (sha256:12ab34cd… → "
+            "9f03bbbb…)\nvalue steps.count.values.n: 12 → 13\n");
+}
+
+Test(cache_explain, params_env_and_the_rest)
+{
+    works("{\"values\":{\"matrix.model\":\"mlp\",\"params.lr\":\"0.1\"}}",
+          "{\"values\":{\"matrix.model\":\"cnn\",\"params.lr\":\"0.2\"}}",
+          "matrix model: mlp → cnn\nparam lr: 0.1 → 0.2\n");
+    works("{\"env\":{\"A\":\"1\",\"B\":\"\"}}", "{\"env\":{\"B\":\"x\",\"C\":\"y\"}}",
+          "env A: no longer there\nenv B: '' → x\nenv C: new (y)\n");
+    works("{\"version\":\"1\"}", "{\"version\":\"2\"}", "version: 1 → 2\n");
+    works("{\"kind_version\":1,\"network\":\"host\"}", "{\"kind_version\":2,\"network\":\"none\"}",
+          "kind version: 1 → 2\nnetwork: host → none\n");
+    works("{\"secrets\":[\"A\",\"B\"]}", "{\"secrets\":[\"B\",\"C\"]}",
+          "secret A: no longer there\nsecret C: new\n");
+    works("{\"secrets\":[\"A\",\"B\"]}", "{\"secrets\":[\"B\",\"A\"]}",
+          "secret: [\"A\",\"B\"] → [\"B\",\"A\"]\n");
+    works("{\"outputs\":[{\"name\":\"m\",\"path\":\"a\"}]}",
+          "{\"outputs\":[{\"name\":\"m\",\"path\":\"b\"}]}",
+          "output m: {\"name\":\"m\",\"path\":\"a\"} → {\"name\":\"m\",\"path\":\"b\"}\n");
+    works("{\"command\":[\"a\"]}", "{\"command\":[\"b\"]}", "command: [\"a\"] → [\"b\"]\n");
+    works("{\"command\":[\"a\"]}", "{\"script\":\"a\"}",
+          "command: no longer there\nscript: new (a)\n");
+    works("{\"something_later\":1}", "{}", "something_later: no longer there\n");
+}
+
+Test(cache_explain, scripts_by_line)
+{
+    works("{\"script\":\"one\\ntwo\\nthree\\n\"}", "{\"script\":\"one\\n2\\nthree\\n\"}",
+          "script line 2: two → 2\n");
+    works("{\"script\":\"a\\nb\\n\"}", "{\"script\":\"a\\nx\\nb\\n\"}", "script line 2: new (x)\n");
+    works("{\"script\":\"a\\nx\\nb\"}", "{\"script\":\"a\\nb\"}",
+          "script line 2: no longer there\n");
+    works("{\"script\":\"a\"}", "{\"script\":\"a\\n\"}",
+          "script end: as it was → a line break more or less\n");
+}
+
+Test(cache_explain, long_scripts_are_not_listed_whole)
+{
+    CLEANUP(sb_done) struct str a = {0};
+    CLEANUP(sb_done) struct str b = {0};
+    struct difference *d;
+    size_t n;
+
+    sb_puts(&a, "{\"script\":\"");
+    sb_puts(&b, "{\"script\":\"");
+    for (int i = 0; i < 5000; i++) {
+        sb_printf(&a, "a%d\\n", i);
+        sb_printf(&b, "b%d\\n", i);
+    }
+    sb_puts(&a, "\"}");
+    sb_puts(&b, "\"}");
+    cr_assert_eq(explain_diff("{}", a.data, "{}", b.data, arena, &d, &n, NULL), 0);
+    cr_expect_eq(n, 21);
+    cr_expect_str_eq(d[20].name, "line 21 and on");
+}
+
+Test(cache_explain, names_that_are_no_utf8)
+{
+    actions("{\"inputs\":[{\"kind\":\"absent\",\"path\":\"a\\udcff\"}]}", "{}",
+            "input a\xc3\xbf: no longer there\n");
+    works("{\"env\":{\"A\":\"\\\\udcff\"}}", "{}", "env A: no longer there\n");
+}
+
+Test(cache_explain, values_are_shortened_and_stay_on_one_line)
+{
+    struct difference d = {"env", "A", "x\ny", NULL};
+    char text[300];
+
+    memset(text, 'z', sizeof(text));
+    text[299] = '\0';
+    d.now = text;
+    const char *s = difference_sentence(&d, arena);
+    cr_expect_eq(strncmp(s, "env A: x y → zzz", strlen("env A: x y → zzz")), 0, "%s", s);
+    cr_expect_lt(strlen(s), 120);
+}
+
+Test(cache_explain, what_is_damaged_is_refused)
+{
+    struct difference *d;
+    size_t n;
+    struct err err = {0};
+
+    cr_expect_lt(explain_diff("{", "{}", "{}", "{}", arena, &d, &n, &err), 0);
+    cr_expect_lt(explain_diff("[]", "{}", "{}", "{}", arena, &d, &n, &err), 0);
+}
