@@ -214,7 +214,7 @@ struct job_handle {
     bool log_checked;
     struct timer *slow; /* a wait that lasts asks less often */
     int64_t wait_from_us;
-    unsigned losses;
+    unsigned losses, recreated;
     int64_t started_at_ms;
     struct job_end end;
     char *message;
@@ -226,6 +226,7 @@ void job_stop(struct job_handle *h, int64_t grace_ms);
 void job_release(struct job_handle *h);
 /* Transitions shared with container_resume.c. */
 void job_create(struct job_handle *h);
+void job_recreate(struct job_handle *h); /* removes what has its name, then creates */
 void job_attach(struct job_handle *h);
 void job_wait(struct job_handle *h);
 void job_signal_again(struct job_handle *h); /* TERM or KILL, if it is being stopped */

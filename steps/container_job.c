@@ -18,6 +18,7 @@
 
 enum {
     LOSSES_MAX = 5,
+    RECREATED_MAX = 3,
     KILL_LIMIT_MS = 60000, /* an engine that does not end a container for this long after KILL */
     EXIT_OF_CATATONIT = 1,
     EXIT_NOT_EXECUTABLE = 126,
@@ -94,8 +95,21 @@ static void finish_stopped(struct job_handle *h)
     job_finish(h, JOB_NOT_STARTED, -1, xstrdup("it was stopped before it had started"));
 }
 
+/* The engine refuses. After it was lost it may stumble over its own half-made container: one that was never
+ * to be started is made anew; whether another one ran is not known. */
 static void finish_refused(struct job_handle *h, const char *message)
 {
+    if (h->losses > 0 && h->start_sent) {
+        job_finish(
+            h, JOB_LOST, -1,
+            xasprintf("the container engine was restarted as the step began, and says: %.600s",
+                      message));
+        return;
+    }
+    if (h->losses > 0 && h->maybe_created && h->recreated < RECREATED_MAX) {
+        job_recreate(h);
+        return;
+    }
     job_finish(h, JOB_NOT_STARTED, -1, spec_explain(h->c, h->job, message));
 }
 
@@ -218,12 +232,13 @@ static void on_created(const struct api_reply *r, void *arg)
 {
     struct job_handle *h = arg;
     h->call = NULL;
+    bool in_use = r->status == 409 || strstr(r->message, "already in use");
     if (r->status == 0) {
         job_no_answer(h);
     } else if (r->status == 201) {
         h->created = true;
         job_attach(h);
-    } else if (r->status == 409 || strstr(r->message, "already in use")) {
+    } else if (in_use && h->recreated < RECREATED_MAX) {
         /* An earlier create of ours, whose answer did not reach us. */
         h->phase = PHASE_FIND;
         job_find(h);
@@ -236,6 +251,29 @@ static void on_created(const struct api_reply *r, void *arg)
         h->maybe_created = false;
         finish_refused(h, r->message);
     }
+}
+
+static void on_cleared(const struct api_reply *r, void *arg)
+{
+    struct job_handle *h = arg;
+    h->call = NULL;
+    if (r->status == 0) {
+        job_no_answer(h);
+    } else {
+        job_create(h);
+    }
+}
+
+void job_recreate(struct job_handle *h)
+{
+    CLEANUP(sb_done) struct str path = {0};
+    sb_printf(&path, "/containers/%s?force=1&v=1&t=0", h->name);
+    struct api_request r = {.method = "DELETE", .path = sb_text(&path)};
+    abort_calls(h);
+    h->recreated++;
+    h->phase = PHASE_CREATE;
+    h->created = false;
+    h->call = api_start(h->c, &r, on_cleared, h);
 }
 
 void job_create(struct job_handle *h)

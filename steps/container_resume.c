@@ -42,12 +42,13 @@ void job_read_log(struct job_handle *h, bool follow)
 
 static void not_there(struct job_handle *h)
 {
-    h->maybe_created = false;
-    if (h->created || h->adopted) {
+    if (h->start_sent || h->adopted) {
+        h->maybe_created = false;
         job_finish(h, JOB_LOST, -1,
                    xstrdup("the step's container is gone; whether the step ended is not known"));
     } else {
-        job_create(h);
+        /* Nothing of it ran. Its name may still be taken, by what a killed service left half-made. */
+        job_recreate(h);
     }
 }
 
@@ -69,18 +70,20 @@ static void go_on(struct job_handle *h, const json_t *state)
     const char *status = json_text(state, "Status");
     const char *error = json_text(state, "Error");
     bool ever_ran = !text_starts(json_text(state, "StartedAt"), "0001-");
-    h->created = true;
     if (is_waiting(status) || (is_over(status) && !ever_ran)) {
         if (h->start_sent && error[0]) {
             job_finish(h, JOB_NOT_STARTED, -1, spec_explain(h->c, h->job, error));
         } else if (h->adopted) {
             job_finish(h, JOB_NOT_STARTED, -1, xstrdup("its container was never started"));
+        } else if (h->losses > 0 && !h->start_sent && h->created) {
+            job_recreate(h); /* perhaps half-made */
         } else {
+            h->created = true;
             job_attach(h);
         }
         return;
     }
-    h->started = true;
+    h->created = h->started = true;
     job_read_log(h, !is_over(status));
     if (!is_over(status)) {
         job_signal_again(h); /* it may have been lost with the engine */

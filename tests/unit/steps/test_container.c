@@ -356,6 +356,60 @@ Test(steps_container, engine_killed_while_a_step_runs)
     cr_expect_not_null(strstr(sb_text(&log), "two\n"));
 }
 
+struct killer {
+    struct job_handle *h;
+    enum job_phase phase;
+    struct timer *tick;
+};
+
+static void on_killer_tick(void *arg)
+{
+    struct killer *k = arg;
+    if (k->h->phase >= k->phase && fx.c->service) {
+        kill(child_pid(fx.c->service), SIGKILL);
+        timer_stop(k->tick);
+    }
+}
+
+/* Whenever the engine's service dies: the step runs once and ends as it does, or is lost; it never fails. */
+static void kill_engine_in(enum job_phase phase)
+{
+    if (!fx.c->service) {
+        cr_skip_test("the engine here is not ours to kill");
+    }
+    struct killer k = {.h = start_shell("echo once; exit 3"), .phase = phase};
+    k.tick = timer_new(fx.loop, on_killer_tick, &k);
+    timer_start(k.tick, 1, 1);
+    wait_end(&fx.got);
+    timer_free(k.tick);
+    cr_expect_eq(fx.got.ends, 1);
+    if (fx.got.outcome != JOB_LOST) {
+        expect_exit(3);
+        expect_log("once\n");
+    }
+    fx.x->ops->release(fx.x, k.h);
+}
+
+Test(steps_container, engine_killed_in_create)
+{
+    kill_engine_in(PHASE_CREATE);
+}
+
+Test(steps_container, engine_killed_in_attach)
+{
+    kill_engine_in(PHASE_ATTACH);
+}
+
+Test(steps_container, engine_killed_in_start)
+{
+    kill_engine_in(PHASE_START);
+}
+
+Test(steps_container, engine_killed_in_wait)
+{
+    kill_engine_in(PHASE_WAIT);
+}
+
 Test(steps_container, a_create_whose_answer_was_lost)
 {
     CLEANUP(sb_done) struct str path = {0}, body = {0};
