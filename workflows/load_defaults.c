@@ -52,6 +52,8 @@ static void check_kind_defaults(struct loader *l, const struct node_pair *p)
     }
     for (uint32_t i = 0; i < p->value->len; i++)
         default_key(l, &p->value->pairs[i]);
+    load_prototype(
+        l, (enum step_kind)kind_of(p->key)); /* for its mistakes, where no step is of the kind */
 }
 
 void load_defaults(struct loader *l)

@@ -213,6 +213,18 @@ static void refuse_process_keys(struct loader *l, struct step *s, const struct s
     s->executor = EXECUTOR_PROCESS;
 }
 
+/* A variable has one meaning. */
+static void check_secret_names(struct loader *l, const struct step *s, const struct step_facts *f)
+{
+    for (uint32_t i = 0; i < s->n_secrets; i++) {
+        for (uint32_t k = 0; k < s->n_env; k++) {
+            if (strcmp(s->secrets[i].env, s->env[k].name) == 0)
+                diag_error(l->d, facts_place(s, f, "secrets"), "bad-value",
+                           "the variable '%s' is both a secret and in env", s->env[k].name);
+        }
+    }
+}
+
 static void finish_process(struct loader *l, struct step *s, const struct step_facts *f)
 {
     bool run = facts_own_name(f, "run"), command = facts_own_name(f, "command");
@@ -226,6 +238,7 @@ static void finish_process(struct loader *l, struct step *s, const struct step_f
     if (command && facts_own_name(f, "shell"))
         diag_error(l->d, facts_place(s, f, "shell"), "bad-value",
                    "'shell' is for run; a command runs without a shell");
+    check_secret_names(l, s, f);
     if (run || command || s->kind == KIND_COMMAND || s->kind == KIND_TRAIN)
         finish_executor(l, s, f);
     else
