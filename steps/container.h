@@ -14,9 +14,12 @@ struct str;
 struct container_options {
     const char *
         host; /* unix:///path of an API socket; NULL: $WF_CONTAINER_HOST, $DOCKER_HOST, $XDG_RUNTIME_DIR/podman/podman.sock, /run/podman/podman.sock,
-                        * /var/run/docker.sock, else `podman system service` started by us below the store and ended with us */
+                        * /var/run/docker.sock, else `podman system service` started by us, on a socket in a private folder of $XDG_RUNTIME_DIR or /tmp, and ended with us */
 };
-/* Finds nothing yet: the engine is looked for at first use, so that a run without containers pays nothing. */
+/* `find` asks the engine at once if it is known (a short blocking call); before that it answers 0, and a job that is not there ends as JOB_LOST.
+ * drain(), close() and container_facts() run the loop: not from one of its callbacks. Memory and cpu limits do nothing where probe() says so (an
+ * ordinary user's engine on control groups of version 1): the caller tells the user. `s` may be NULL.
+ * Finds nothing yet: the engine is looked for at first use, so that a run without containers pays nothing. */
 int container_executor_open(struct loop *l, struct store *s, const struct container_options *o,
                             struct executor **ret, struct err *err);
 
