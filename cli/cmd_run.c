@@ -266,8 +266,7 @@ static const struct opt opts[] = {
     {"junit", 0, OPT_TEXT, "FILE", "Writes a JUnit report for CI"},
     {"json", 0, OPT_FLAG, NULL, "Prints one JSON object per event"},
     {"quiet", 'q', OPT_FLAG, NULL, "Prints failures only"},
-    {"verbose", 'v', OPT_FLAG, NULL,
-     "Also says why a step runs, and shows the logs of reused steps"},
+    {"verbose", 'v', OPT_FLAG, NULL, "Also says why a step runs, and shows what each step wrote"},
 };
 
 const struct command cmd_run = {.name = "run",

@@ -3,6 +3,7 @@
 
 #include "base/arena.h"
 #include "base/err.h"
+#include "base/fs.h"
 #include "base/json.h"
 #include "base/mem.h"
 #include "base/units.h"
@@ -74,20 +75,49 @@ static void add_differences(struct str *out, const json_t *started)
     arena_free(a);
 }
 
-static void add_log_object(struct store *s, const struct result *r, struct str *out)
+enum { LOG_SHOWN = 1 << 20 };
+
+static void add_log_lines(const char *text, size_t len, struct str *out)
 {
-    struct str log = {0};
-    if (r && r->has_log && objects_read(s, &r->log, 1u << 20, &log, NULL) >= 0) {
-        sb_add(out, log.data, log.len);
-        if (log.len && log.data[log.len - 1] != '\n') {
-            sb_putc(out, '\n');
-        }
+    for (size_t at = 0; at < len;) {
+        const char *nl = memchr(text + at, '\n', len - at);
+        size_t n = nl ? (size_t)(nl - (text + at)) : len - at;
+        sb_puts(out, "  | ");
+        sb_add(out, text + at, n);
+        sb_putc(out, '\n');
+        at += n + 1;
     }
-    sb_done(&log);
 }
 
-static void succeeded_line(const struct cli *c, const struct event *e, const char *name,
-                           const json_t *p, struct str *out)
+/* A finished step's whole log; one that is too long for a display is only named. */
+static void add_log(int read, const struct str *log, const char *name, struct str *out)
+{
+    if (read >= 0) {
+        add_log_lines(log->data, log->len, out);
+    } else {
+        sb_printf(out, "  | (longer than 1 MiB or gone: wf logs '%s')\n", name);
+    }
+}
+
+static void add_log_object(struct store *s, const struct result *r, const char *name,
+                           struct str *out)
+{
+    CLEANUP(sb_done) struct str log = {0};
+    if (r && r->has_log) {
+        add_log(objects_read(s, &r->log, LOG_SHOWN, &log, NULL), &log, name, out);
+    }
+}
+
+static void add_log_file(struct store *s, const char *file, const char *name, struct str *out)
+{
+    CLEANUP(cleanup_free) char *path = file[0] == '/' ? xstrdup(file) : store_path(s, file);
+    CLEANUP(sb_done) struct str log = {0};
+    if (*file) {
+        add_log(fs_read_file(path, LOG_SHOWN, &log, NULL), &log, name, out);
+    }
+}
+
+static void succeeded_line(const struct cli *c, const char *name, const json_t *p, struct str *out)
 {
     add_status(c, out, TONE_GOOD, "done", name);
     sb_putc(out, ' ');
@@ -97,7 +127,6 @@ static void succeeded_line(const struct cli *c, const struct event *e, const cha
         sb_printf(out, "  (not stored: %s)", note);
     }
     sb_putc(out, '\n');
-    (void)e;
 }
 
 /* The error is a sentence of its own ("step 'a' failed: …"); behind the step's name its first words are left out. */
@@ -146,12 +175,15 @@ void lines_event(const struct cli *c, struct run *r, struct store *s, const stru
         }
         sb_putc(out, '\n');
         if (verbose) {
-            add_log_object(s, result, out);
+            add_log_object(s, result, name, out);
         }
         break;
     }
     case EVENT_SUCCEEDED:
-        succeeded_line(c, e, name, p, out);
+        succeeded_line(c, name, p, out);
+        if (verbose) {
+            add_log_file(s, member(p, "log_file"), name, out);
+        }
         break;
     case EVENT_FAILED:
         failed_line(c, name, p, out);
@@ -226,14 +258,7 @@ static void add_tail(const char *path, int count, struct str *out)
             break;
         }
     }
-    for (size_t line = at; line < stop;) {
-        const char *nl = memchr(buf + line, '\n', stop - line);
-        size_t len = nl ? (size_t)(nl - (buf + line)) : stop - line;
-        sb_puts(out, "  | ");
-        sb_add(out, buf + line, len);
-        sb_putc(out, '\n');
-        line += len + 1;
-    }
+    add_log_lines(buf + at, stop - at, out);
 }
 
 void lines_log_tail(const struct cli *c, struct run *r, struct store *s, const struct event *e,
