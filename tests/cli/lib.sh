@@ -32,6 +32,34 @@ status_of() { wf show --json | jq -r --arg s "$1" '.steps[] | select(.name == $s
 check_status() { local got; got=$(status_of "$1"); checks=$((checks + 1)); if [ "$got" = "$2" ]; then echo "ok $checks - $1 is $2"; else fail "$1 is $got, expected $2"; fi; }
 # wait_for SECONDS COMMAND…: until the command succeeds
 wait_for() { local n=$(($1 * 50)); shift; while [ "$n" -gt 0 ]; do "$@" >/dev/null 2>&1 && return 0; sleep 0.02; n=$((n - 1)); done; return 1; }
-# settle: files just written become old enough that their digests may be remembered (only speed depends on it)
+# same TEXT GOT EXPECTED
+same() { checks=$((checks + 1)); if [ "$2" = "$3" ]; then echo "ok $checks - $1"; else fail "$1: got '$2', expected '$3'"; fi; }
+# ran / check_ran "a b": the steps of the latest run that had an attempt, sorted by name
+ran() { wf show --json | jq -r '[.steps[] | select(.attempts > 0) | .name] | sort | join(" ")'; }
+check_ran() { same "ran: $1" "$(ran)" "$1"; }
+# out STEP.NAME / check_out STEP.NAME TEXT: what an output of the latest run holds
+out() { local path; path=$(wf outputs latest "$1") && cat "$path"; }
+check_out() { same "output $1" "$(out "$1" 2>&1)" "$2"; }
+verdict() { wf show --json | jq -r --arg s "$1" '.steps[] | select(.name == $s) | .cache.verdict'; }
+check_verdict() { same "verdict of $1" "$(verdict "$1")" "$2"; }
+# check_store: the database is sound, each object holds what its name says, and nothing of a step is alive
+check_store() {
+    checks=$((checks + 1))
+    local dir=${1:-$WF_STORE} bad
+    bad=$(sqlite3 "file:$dir/wf.db?mode=ro" 'PRAGMA integrity_check; PRAGMA foreign_key_check' 2>&1)
+    [ "$bad" = ok ] || { fail "store: $bad"; return; }
+    bad=$(cd "$dir/objects" && find . -type f -printf '%P\n' | grep -v '[^0-9a-f/]' |
+        while read -r f; do h=$(sha256sum <"$f"); [ "${h%% *}" = "${f/\//}" ] || echo "$f"; done)
+    if [ -z "$bad" ]; then echo "ok $checks - store intact"; else fail "objects not what their names say: $bad"; fi
+}
+# no_process TEXT WORDS: no process with these words in its arguments (or soon none)
+gone() { ! pgrep -f -- "$1" >/dev/null; }
+no_process() { checks=$((checks + 1)); if wait_for 3 gone "$2"; then echo "ok $checks - $1"; else fail "$1: $(pgrep -af -- "$2")"; fi; }
+# flow FILE: standard input as a workflow file
+flow() { cat >"$1"; }
+# invalid TEXT: a workflow of this text is refused with exit code 3, by check and by run, and nothing runs
+invalid() { printf '%s\n' "$1" >invalid.yaml; try 3 wf run invalid.yaml; try 3 wf check invalid.yaml; }
+# as_user COMMAND…: as a normal user where we are root
+as_user() { if [ "$(id -u)" = 0 ]; then setpriv --reuid=65534 --regid=65534 --clear-groups "$@"; else "$@"; fi; }
 skip() { echo "SKIP: $*"; exit 77; }
 finish() { echo "1..$checks"; [ "$failures" = 0 ] || { echo "$failures of $checks checks failed" >&2; exit 1; }; exit 0; }
