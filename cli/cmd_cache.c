@@ -25,7 +25,9 @@ static bool add_row(const struct cache_row *r, void *arg)
         struct jsonw *w = l->json;
         jw_object(w);
         jw_kv_i64(w, "entry", r->id);
-        jw_kv_text(w, "key", r->key);
+        CLEANUP(cleanup_free)
+        char *key = xasprintf("%s%s", text_starts(r->key, "sha256:") ? "" : "sha256:", r->key);
+        jw_kv_text(w, "key", key);
         jw_kv_text(w, "workflow", r->workflow);
         jw_kv_text(w, "step", r->step);
         jw_kv_time(w, "made_at", r->made_at_ms);

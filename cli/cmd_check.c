@@ -48,7 +48,9 @@ static int check_file(struct checking *k, const char *file)
         diags_json(&d, k->json);
     } else if (r >= 0) {
         diags_render(&d, k->cli->colour, k->out);
-        if (d.errors == 0 && !opt_given(k->args, "quiet")) {
+        if (code != EXIT_OK && d.errors == 0) {
+            sb_printf(k->out, "%s: not valid: warnings are errors under --strict\n", file);
+        } else if (d.errors == 0 && !opt_given(k->args, "quiet")) {
             sb_printf(k->out, "%s: %s%s%s\n", file, tone_on(k->cli->colour, TONE_GOOD),
                       d.warnings ? "valid, with warnings" : "valid", tone_off(k->cli->colour));
         }
