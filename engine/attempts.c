@@ -99,6 +99,10 @@ void fail_instance(struct run *r, uint32_t instance, const char *kind, const cha
     failure_payload(NULL, kind, error, tolerated, &out);
     emit(r, EVENT_FAILED, instance, sb_text(&out), out.len);
     fail_for_good(r, instance, tolerated);
+    /* An input that is not there is an error before anything runs (semantics 18). */
+    if (!r->checked && !r->stopping && !tolerated && checks_missing(r, instance)) {
+        finish_stop(r, error, true);
+    }
 }
 
 /* --- retry --- */

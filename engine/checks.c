@@ -134,7 +134,7 @@ static int check_input(struct run *r, const struct instance_ref *i, const struct
                        struct err *err)
 {
     const uint32_t early = USES_PARAMS | USES_MATRIX;
-    struct scope scope = {.arena = r->scratch,
+    struct scope scope = {.arena = r->results,
                           .wf = r->wf,
                           .step = &r->wf->steps[i->step],
                           .params = r->params,
@@ -154,14 +154,24 @@ static int check_input(struct run *r, const struct instance_ref *i, const struct
     return strpbrk(sb_text(&path), "*?[") ? 0 : check_path(i, dir, sb_text(&path), err);
 }
 
-static int check_inputs(struct run *r, uint32_t step, int dir, struct err *err)
+static bool to_check(const struct run *r, uint32_t i, bool late)
+{
+    bool ran_before = prior_id(r->decider.prior, i) != 0;
+
+    if (r->inside && !r->inside[i]) {
+        return false;
+    }
+    return late ? ran_before && r->instances[i].phase <= PHASE_READY : !ran_before;
+}
+
+static int check_inputs(struct run *r, uint32_t step, int dir, bool late, struct err *err)
 {
     const struct step *m = &r->wf->steps[step];
 
     for (uint32_t k = 0; k < m->n_inputs; k++) {
         bool constant = text_is_constant(m->inputs[k].path);
         for (uint32_t i = r->plan->first[step]; i < r->plan->first[step + 1]; i++) {
-            if (r->inside && !r->inside[i]) {
+            if (!to_check(r, i, late)) {
                 continue;
             }
             int rc = check_input(r, &r->plan->instances[i], &m->inputs[k], dir, err);
@@ -174,6 +184,31 @@ static int check_inputs(struct run *r, uint32_t step, int dir, struct err *err)
         }
     }
     return 0;
+}
+
+/* What ran before is most likely reused, and then looks at its inputs anyway: these are looked at before the first attempt, if there is one. */
+int checks_late(struct run *r, struct err *err)
+{
+    CLEANUP(cleanup_close) int dir = open(r->wf->dir, O_PATH | O_DIRECTORY | O_CLOEXEC);
+    int rc = 0;
+
+    for (uint32_t s = 0; s < r->wf->n_steps && rc == 0 && dir >= 0; s++) {
+        rc = check_inputs(r, s, dir, true, err);
+    }
+    return rc;
+}
+
+bool checks_missing(struct run *r, uint32_t instance)
+{
+    CLEANUP(cleanup_close) int dir = open(r->wf->dir, O_PATH | O_DIRECTORY | O_CLOEXEC);
+    const struct step *m = step_of(r, instance);
+
+    for (uint32_t k = 0; k < m->n_inputs && dir >= 0; k++) {
+        if (check_input(r, &r->plan->instances[instance], &m->inputs[k], dir, NULL) < 0) {
+            return true;
+        }
+    }
+    return false;
 }
 
 static bool is_inside(const struct run *r, uint32_t step)
@@ -195,7 +230,6 @@ int checks_before(struct run *r, struct err *err)
         return err_set(err, ERR_IO, errno, "cannot enter %s", r->wf->dir);
     }
     measure_machine(&r->machine);
-    r->scratch = arena_new();
     for (uint32_t s = 0; s < r->wf->n_steps && rc == 0; s++) {
         const struct step *m = &r->wf->steps[s];
         if (!is_inside(r, s)) {
@@ -203,7 +237,7 @@ int checks_before(struct run *r, struct err *err)
         }
         rc = check_resources(r, m, err);
         rc = rc < 0 ? rc : check_secrets(r, m, err);
-        rc = rc < 0 ? rc : check_inputs(r, s, dir, err);
+        rc = rc < 0 ? rc : check_inputs(r, s, dir, false, err);
     }
     return rc;
 }

@@ -129,7 +129,7 @@ struct run {
     char *store_problem;
     uint32_t first_failure;
     int64_t started_us, saved_ms;
-    bool compiled_busy, sync_due, closing;
+    bool compiled_busy, sync_due, closing, checked;
 };
 
 static inline const struct step *step_of(const struct run *r, uint32_t instance)
@@ -189,6 +189,8 @@ void finish_broken(const struct err *err, void *run);
 
 /* --- checks.c, partial.c --- */
 int checks_before(struct run *r, struct err *err);
+int checks_late(struct run *r, struct err *err);       /* before the first attempt */
+bool checks_missing(struct run *r, uint32_t instance); /* an input of it is not there */
 int partial_open(struct run *r, struct err *err);
 /* An instance outside of a partial run: its entry, or it is skipped. */
 void partial_settle(struct run *r, uint32_t instance);

@@ -359,8 +359,29 @@ static void start_starved(struct run *r)
     }
 }
 
+/* Before the first attempt of the run. False: an input is not there, and the run stops. */
+static bool checked(struct run *r)
+{
+    struct err err = {0};
+
+    if (r->checked || r->ready.head == NONE || r->stopping) {
+        return true;
+    }
+    r->checked = true;
+    if (checks_late(r, &err) == 0) {
+        return true;
+    }
+    r->failed = true;
+    emit_warning(r, NONE, err.msg);
+    finish_stop(r, err.msg, true);
+    return false;
+}
+
 static void start_ready(struct run *r)
 {
+    if (!checked(r)) {
+        return;
+    }
     start_starved(r);
     while (r->running < r->max_parallel) {
         uint32_t i = queue_pop(r, &r->ready);

@@ -82,7 +82,7 @@ static void on_event(struct run *run, const struct event *e, void *arg)
         [EVENT_RUN_STARTED] = "begin",   [EVENT_RUN_STOPPING] = "stopping",
         [EVENT_RUN_ENDED] = "end",       [EVENT_WARNING] = "warning",
     };
-    static const char *const members[] = {"attempt",  "verdict", "note",   "kind",
+    static const char *const members[] = {"attempt",  "verdict", "note",   "kind", "error",
                                           "delay_ms", "because", "status", "text"};
     struct rig *r = arg;
     const char *name = e->instance == UINT32_MAX ? "-" : run_plan(run)->instances[e->instance].name;

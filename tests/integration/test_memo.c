@@ -243,3 +243,22 @@ Test(memo, words_for_runs)
     cr_expect_eq(history_resolve(rig.store, "9ZZZ", other, rig.err), -ERR_NOT_FOUND);
     cr_expect_eq(history_unfinished(rig.store, NULL, other, rig.err), 1);
 }
+
+Test(memo, an_input_that_is_gone_stops_the_run_before_anything_runs)
+{
+    const char *yaml = "steps:\n"
+                       "  c: {run: z, outputs: {o: o}, inputs: {d: other.csv}}\n"
+                       "  a: {run: x, inputs: {d: data.csv}, outputs: {o: o}}\n";
+    char path[128];
+
+    rig_file(&rig, "data.csv", "1\n");
+    rig_file(&rig, "other.csv", "1\n");
+    rig_run(&rig, yaml, NULL);
+    rig_file(&rig, "other.csv", "22\n"); /* c would run … */
+    (void)snprintf(path, sizeof(path), "%s/data.csv", rig.dir);
+    cr_assert_eq(remove(path), 0); /* … and a cannot */
+    rig_run(&rig, yaml, NULL);
+    cr_expect_str_eq(rig.status, "failed", "%s", LOG);
+    cr_expect_eq(rig_count(&rig, "started"), 0, "%s", LOG);
+    cr_expect(strstr(LOG, "data.csv"), "%s", LOG);
+}
