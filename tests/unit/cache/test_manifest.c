@@ -46,9 +46,9 @@ static void expect_list(const char *words)
     cr_expect_str_eq(sb_text(&names), words);
 }
 
+/* After the suite's own. */
 static void in_folder(void)
 {
-    setup();
     cr_assert_eq(mkdir(at("in"), 0755), 0);
 }
 
