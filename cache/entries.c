@@ -227,6 +227,23 @@ int entry_get_many(struct store *s, const int64_t *ids, size_t count, struct are
     return rc;
 }
 
+int entry_after(struct store *s, int64_t after, size_t max, struct arena *a, struct entry *ret,
+                size_t *ret_count, struct err *err)
+{
+    CLEANUP(db_row_done) struct db_row *row = NULL;
+    size_t n = 0;
+    int rc = db_query(s->db, SQL_ENTRY_AFTER, &row, err, "ii", after, (int64_t)max);
+
+    while (rc >= 0 && n < max && (rc = db_step(row, err)) == 1) {
+        if (!read_row(s, row, a, &ret[n])) { /* without a result there is nothing to trust */
+            ret[n] = (struct entry){.id = db_i64(row, 0), .verify = true, .data = ""};
+        }
+        n++;
+    }
+    *ret_count = n;
+    return rc < 0 ? rc : 0;
+}
+
 int entry_action(struct store *s, int64_t id, struct arena *a, const char **ret_action,
                  const char **ret_work, struct err *err)
 {
@@ -315,10 +332,10 @@ void entry_drop(struct store *s, int64_t id)
     post_note(s, id, apply_drop);
 }
 
-enum object_state entry_check_objects(struct store *s, const struct entry *e,
-                                      struct digest *ret_bad)
+static enum object_state check_all(struct store *s, const struct entry *e, bool verify,
+                                   struct digest *ret_bad)
 {
-    struct check c = {s, e->verify, OBJECT_GOOD, {{0}}};
+    struct check c = {s, verify, OBJECT_GOOD, {{0}}};
     int rc = result_each_object(e->data, e->data_len, check_object, &c, NULL);
 
     if (rc < 0) { /* the result itself cannot be read */
@@ -327,8 +344,22 @@ enum object_state entry_check_objects(struct store *s, const struct entry *e,
     }
     if (c.state != OBJECT_GOOD) {
         *ret_bad = c.bad;
-    } else if (e->verify) {
-        post_note(s, e->id, apply_verified);
     }
     return c.state;
+}
+
+enum object_state entry_check_hashed(struct store *s, const struct entry *e, struct digest *ret_bad)
+{
+    return check_all(s, e, true, ret_bad);
+}
+
+enum object_state entry_check_objects(struct store *s, const struct entry *e,
+                                      struct digest *ret_bad)
+{
+    enum object_state state = check_all(s, e, e->verify, ret_bad);
+
+    if (state == OBJECT_GOOD && e->verify) {
+        post_note(s, e->id, apply_verified);
+    }
+    return state;
 }

@@ -4,6 +4,7 @@
 #define WF_CACHE_ENTRIES_INTERNAL_H
 
 #include "cache/entries.h"
+#include "cache/objects.h"
 
 struct db;
 
@@ -11,6 +12,13 @@ struct db;
 int64_t object_head(const struct digest *d, enum object_kind kind);
 /* Is it there as it should be? By stat; hashed where that differs. */
 bool object_there(struct store *s, const struct digest *d, uint64_t bytes, enum object_kind kind);
+
+/* Up to `max` rows with ids above `after`, ascending. */
+int entry_after(struct store *s, int64_t after, size_t max, struct arena *a, struct entry *ret,
+                size_t *ret_count, struct err *err);
+/* As entry_check_objects(), always by digest, and nothing is posted. */
+enum object_state entry_check_hashed(struct store *s, const struct entry *e,
+                                     struct digest *ret_bad);
 
 /* What a removal freed; added to. */
 struct freed {

@@ -374,6 +374,7 @@ static int collect(struct gc *g, struct err *err)
     rc = rc < 0 ? rc : gc_find_live(g, err);
     rc = rc < 0 ? rc : read_total(g, &before, err);
     start = before;
+    rc = rc < 0 || g->o->dry_run ? rc : gc_verify(g, err);
     rc = rc < 0 ? rc : remove_unused(g, err);
     rc = rc < 0 ? rc : remove_over(g, &start, err);
     if (rc < 0) {
@@ -384,8 +385,9 @@ static int collect(struct gc *g, struct err *err)
         rc = gc_strays(g, err);
     }
     if (rc == 0 && !g->stopped && !g->o->dry_run) {
+        rc = g->any_live ? 0 : gc_trust(g, err);
         struct write tidy = {.apply = apply_tidy, .urgent = true};
-        rc = gc_slice(g, &tidy, err);
+        rc = rc < 0 ? rc : gc_slice(g, &tidy, err);
         store_sweep(g->store);
     }
     g->report.entries_kept = before.entries - g->report.entries_removed;

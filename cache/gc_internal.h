@@ -18,7 +18,7 @@ struct gc {
     uint64_t seen;          /* entries looked at, for progress */
     bool stopped;           /* by progress */
     struct id_map given_up; /* dry run: how often each object's row was released */
-    int64_t last_slice_us;
+    bool any_live;
 };
 
 /* Commits one slice and then sleeps as long as it took: others come in between. */
@@ -37,6 +37,9 @@ int gc_fold(struct gc *g, struct err *err);
 int64_t gc_used_id(const void *used, size_t index); /* of a run's blob */
 /* gc_stray.c: files that no row names. */
 int gc_strays(struct gc *g, struct err *err);
+/* gc_verify.c: hashes what an unclean start left in doubt; gc_trust() forgets the doubt, after gc_strays() and with no run alive. */
+int gc_verify(struct gc *g, struct err *err);
+int gc_trust(struct gc *g, struct err *err);
 /* gc_dry.c: as entry_remove(), but only counting. */
 int gc_dry_remove(struct gc *g, int64_t id, struct freed *freed, struct err *err);
 

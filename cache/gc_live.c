@@ -78,6 +78,7 @@ int gc_find_live(struct gc *g, struct err *err)
         if (strlen(e->d_name) != ID_LEN || !store_is_live(g->store, e->d_name)) {
             continue;
         }
+        g->any_live = true;
         int64_t began = id_time_ms(e->d_name);
         if (began >= 0 && began < g->oldest_live) {
             g->oldest_live = began;

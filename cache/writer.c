@@ -58,7 +58,8 @@ struct writer {
     struct db *db;
     int lock_fd;
     int64_t batch;
-    bool batch_new; /* inserted by the transaction under way */
+    bool batch_new;     /* inserted by the transaction under way */
+    bool batch_checked; /* by the transaction under way */
 };
 
 /* --- the committing side --- */
@@ -97,6 +98,7 @@ static int writer_begin(struct writer *w, struct err *err)
             return rc;
         }
     }
+    w->batch_checked = false;
     FAILPOINT("writer.begin");
     return db_begin(w->db, err);
 }
@@ -165,10 +167,23 @@ static int commit(struct writer *w, struct write *first, size_t count, struct er
     return rc;
 }
 
+/* Still open? Whoever syncs closes the batches of all: what is written from then on belongs to a later one. */
+static bool batch_open(struct writer *w, struct db *db)
+{
+    CLEANUP(db_row_done) struct db_row *row = NULL;
+
+    return db_query(db, SQL_BATCH_STATE, &row, NULL, "i", w->batch) == 0 &&
+           db_step(row, NULL) == 1 && db_i64(row, 0) == 0;
+}
+
 int64_t store_batch(struct store *s, struct db *db)
 {
     struct writer *w = s->writer;
 
+    if (w->batch != 0 && !w->batch_checked && !batch_open(w, db)) {
+        w->batch = 0;
+    }
+    w->batch_checked = true;
     if (w->batch == 0) {
         if (db_run(db, SQL_BATCH_INSERT, NULL, "t", s->boot) < 0) {
             return 0;
@@ -447,58 +462,6 @@ int store_write_now(struct store *s, struct write *one, struct err *err)
         *err = n.err;
     }
     return n.failed ? -(int)n.err.code : 0;
-}
-
-/* --- sync --- */
-
-struct sync_write {
-    struct write write;
-    struct writer *writer;
-    int64_t batch;
-};
-
-/* The batch is closed: what is committed from here on belongs to the next one. */
-static int apply_close_batch(struct write *one, struct db *db, struct err *err)
-{
-    struct sync_write *y = CONTAINER_OF(one, struct sync_write, write);
-
-    (void)db;
-    (void)err;
-    if (y->writer->batch_new) { /* rows of this very transaction name it */
-        return 0;
-    }
-    if (y->writer->batch != 0) { /* or a try before this one closed it */
-        y->batch = y->writer->batch;
-        y->writer->batch = 0;
-    }
-    return 0;
-}
-
-static int apply_mark_synced(struct write *one, struct db *db, struct err *err)
-{
-    struct sync_write *y = CONTAINER_OF(one, struct sync_write, write);
-
-    return db_run(db, SQL_BATCH_SYNCED, err, "i", y->batch) < 0 ? -(int)ERR_IO : 0;
-}
-
-int store_sync(struct store *s, struct err *err)
-{
-    struct sync_write y = {.write = {.apply = apply_close_batch}, .writer = s->writer};
-
-    if (s->read_only) {
-        return 0;
-    }
-    store_flush(s);
-    int rc = store_write_now(s, &y.write, err);
-    if (rc < 0 || y.batch == 0) {
-        return rc;
-    }
-    FAILPOINT("store.sync");
-    if (syncfs(s->objects_fd) != 0) {
-        return err_set(err, ERR_IO, errno, "cannot bring the store %s to disk", s->dir);
-    }
-    y.write.apply = apply_mark_synced;
-    return store_write_now(s, &y.write, err);
 }
 
 /* --- life --- */

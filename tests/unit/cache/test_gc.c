@@ -341,6 +341,31 @@ Test(cache_gc, killed_anywhere_it_harms_nothing)
     cr_expect_eq(sql_number("SELECT COUNT(*) FROM objects"), 5);
 }
 
+Test(cache_gc, doubt_of_an_unclean_start_ends)
+{
+    int64_t good = aged("good", 1), bad = aged("bad", 1);
+    struct digest d = digest_text("bad"), stray = put_text("stray");
+    struct timespec times[2] = {{.tv_sec = OBJECT_TIME}, {.tv_sec = OBJECT_TIME}};
+    struct entry e;
+
+    sql("UPDATE batches SET boot = 'another boot'");
+    chmod(object_at(&d), 0644);
+    int fd = open(object_at(&d), O_WRONLY);
+    cr_assert_eq(write(fd, "\0\0\0", 3), 3);
+    close(fd);
+    utimensat(AT_FDCWD, object_at(&d), times, 0);
+    wait_past_change(object_at(&stray));
+    reopen();
+    cr_expect(f.s->unclean);
+    struct gc_report r = collect((struct gc_options){0});
+    cr_expect(r.complete && r.entries_removed == 1 && r.stray_objects == 1);
+    cr_expect_not(there(bad));
+    reopen();
+    cr_expect_not(f.s->unclean);
+    cr_assert_eq(entry_get(f.s, good, f.arena, &e, NULL), 0);
+    cr_expect_not(e.verify);
+}
+
 /* --- numbers --- */
 
 Test(cache_gc, stats_count)
