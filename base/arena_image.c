@@ -35,7 +35,8 @@ struct image_header {
     uint64_t base;
     uint64_t file_size;
     uint64_t root;
-    struct digest sha256; /* last: of all that stands before it, and of the data */
+    struct digest sha256; /* of all that stands before it, and of the data */
+    uint64_t loaded;      /* in memory only: the bytes of the file that is mapped here */
 };
 _Static_assert(sizeof(struct image_header) <= IMAGE_HEADER, "the header has one page");
 
@@ -253,6 +254,7 @@ static int map_image(struct arena *a, int fd, const struct image_header *header)
     }
     madvise(base, len,
             MADV_RANDOM); /* no read-around: what a run never looks at takes no memory of its own */
+    ((struct image_header *)(void *)base)->loaded = len;
     a->next = base + len;
     a->end = base + ((len + page - 1) & ~(page - 1));
     a->used = len - IMAGE_HEADER;
@@ -288,4 +290,23 @@ int arena_image_load(const char *path, const unsigned char tag[32], struct arena
     *ret_arena = a;
     *ret_root = (void *)(uintptr_t)header.root; /* NOLINT(performance-no-int-to-ptr) */
     return 0;
+}
+
+void arena_image_forget(const void *inside)
+{
+    const uintptr_t at = (uintptr_t)inside;
+    const struct image_header *header;
+
+    if (at < IMAGE_BASE + IMAGE_HEADER || at >= IMAGE_BASE + IMAGE_SIZE) {
+        return;
+    }
+    header = (const struct image_header *)IMAGE_BASE; /* NOLINT(performance-no-int-to-ptr) */
+    /* Whole pages of the file: what was allocated behind it stays. */
+    size_t len = (size_t)header->loaded & ~((size_t)sysconf(_SC_PAGESIZE) - 1);
+    if (len > IMAGE_HEADER) {
+        char *first = (char *)(IMAGE_BASE + IMAGE_HEADER); /* NOLINT(performance-no-int-to-ptr) */
+        if (mprotect(first, len - IMAGE_HEADER, PROT_READ) == 0) {
+            (void)madvise(first, len - IMAGE_HEADER, MADV_DONTNEED);
+        }
+    }
 }

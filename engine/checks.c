@@ -194,6 +194,7 @@ int checks_late(struct run *r, struct err *err)
 
     for (uint32_t s = 0; s < r->wf->n_steps && rc == 0 && dir >= 0; s++) {
         rc = check_inputs(r, s, dir, true, err);
+        passed_step(r, s);
     }
     return rc;
 }
@@ -232,6 +233,7 @@ int checks_before(struct run *r, struct err *err)
     measure_machine(&r->machine);
     for (uint32_t s = 0; s < r->wf->n_steps && rc == 0; s++) {
         const struct step *m = &r->wf->steps[s];
+        passed_step(r, s);
         if (!is_inside(r, s)) {
             continue;
         }

@@ -212,7 +212,8 @@ static void begin_finally(struct run *r)
         cancel_finally(r, r->because ? r->because : "interrupted");
         return;
     }
-    for (uint32_t s = 0; s < r->wf->n_steps; s++) {
+    /* The model has them last. */
+    for (uint32_t s = r->wf->n_steps - r->wf->n_finally; s < r->wf->n_steps; s++) {
         if (r->wf->steps[s].finally && --r->steps[s].waits == 0) {
             r->released[r->released_end++] = s;
         }

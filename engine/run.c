@@ -36,6 +36,7 @@ static void init_steps(struct run *r)
         st->open = p->first[s + 1] - p->first[s];
         st->parked = (struct queue){NONE, NONE};
         *(m->finally ? &r->open_finally : &r->open_main) += st->open;
+        passed_step(r, s);
     }
 }
 
@@ -64,6 +65,7 @@ static void init_tolerant(struct run *r)
             }
         }
         r->steps[s].tolerant = selects && !others;
+        passed_step(r, s);
     }
 }
 
@@ -123,6 +125,7 @@ static int open_executors(struct run *r, struct err *err)
         if (rc < 0) {
             return err_wrap(err, "step '%s'", r->wf->steps[s].name);
         }
+        passed_step(r, s);
     }
     return 0;
 }

@@ -108,7 +108,7 @@ struct run {
     bool *marks; /* per step; scratch, false between uses */
     struct keys keys;
     struct task *tasks;
-    uint32_t asking, running, max_parallel, open_main, open_finally;
+    uint32_t asked, asking, running, max_parallel, open_main, open_finally;
     struct resources machine, in_use;
     uint64_t epoch;
 
@@ -139,6 +139,14 @@ static inline const struct step *step_of(const struct run *r, uint32_t instance)
 static inline struct step_state *step_state_of(struct run *r, uint32_t instance)
 {
     return &r->steps[r->plan->instances[instance].step];
+}
+
+/* Passes over all steps call it for each: a large plan's image gives back what was looked at, so that its whole is never in memory at once. */
+static inline void passed_step(const struct run *r, uint32_t step)
+{
+    if (step % 8192 == 8191) {
+        arena_image_forget(r->plan);
+    }
 }
 
 /* --- emit.c: events; each applies, journals and tells subscribers --- */

@@ -429,12 +429,14 @@ void sched_turn(void *arg)
     }
     for (;;) {
         if (r->released_at < r->released_end) {
-            sched_release(r, r->released[r->released_at++]);
+            sched_release(r, r->released[r->released_at]);
+            passed_step(r, r->released_at++);
         } else if (asks < ASKS_PER_TURN && r->asking < ASKING_MAX && r->to_ask.head != NONE) {
             uint32_t i = queue_pop(r, &r->to_ask);
             if (r->instances[i].phase == PHASE_TO_ASK) {
                 ask_one(r, i);
                 asks++;
+                passed_step(r, r->asked++);
             }
         } else {
             break;
