@@ -13,6 +13,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -48,6 +49,8 @@ static const char *kind_word(mode_t mode)
 /* Nobody has it open for writing: the kernel grants a read lease only then. Where leases are unknown, or the file is somebody else's, fstat alone must do. */
 static bool open_for_writing(int fd)
 {
+    /* Should somebody open it at this very moment, the kernel tells us by a signal: one that is ignored by default, not SIGIO, which kills. */
+    fcntl(fd, F_SETSIG, SIGURG);
     if (fcntl(fd, F_SETLEASE, F_RDLCK) != 0) {
         return errno == EAGAIN;
     }

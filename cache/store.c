@@ -132,7 +132,6 @@ static int open_parts(struct store *s, struct loop *loop, struct err *err)
     CLEANUP(cleanup_free) char *path = store_path(s, "wf.db");
     CLEANUP(cleanup_free) char *objects = store_path(s, "objects");
 
-    read_id(s);
     boot_id(s->boot);
     id_new(s->tmp_name);
     s->objects_fd = open(objects, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
@@ -176,6 +175,13 @@ static int open_store(struct store *s, struct loop *loop, struct err *err)
     } else if (rc == 0) {
         /* Again under the lock: it may have been migrated while we waited for it. */
         rc = store_peek(s->dir, STORE_FORMAT, &state, err);
+    }
+    if (rc == 0) {
+        read_id(s);
+    }
+    if (rc == 0 && s->id[0] == '\0' && !s->read_only) { /* lost: the rest may be too */
+        rc = store_prepare(s, store_migrations, store_migration_count, err);
+        read_id(s);
     }
     return rc < 0 ? rc : open_parts(s, loop, err);
 }

@@ -419,6 +419,35 @@ Test(cache_objects, files_and_bytes)
     cr_expect_eq(objects_put_file(f.s, at("doc"), true, &d, &bytes, &err), -(int)ERR_NOT_FOUND);
 }
 
+Test(cache_objects, across_file_systems_copies_are_made)
+{
+    char other[] = "/tmp/wf-cache-XXXXXX";
+    struct stat a, b;
+    struct digest d;
+    uint64_t bytes;
+    struct err err = {0};
+
+    cr_assert_not_null(mkdtemp(other));
+    stat(other, &a);
+    stat(f.dir, &b);
+    if (a.st_dev == b.st_dev) {
+        rmdir(other);
+        cr_skip("there is only one file system at hand");
+    }
+    const char *path = arena_printf(f.arena, "%s/doc", other);
+    for (int i = 0; i < 2; i++) {
+        cr_assert_eq(fs_write_file(path, "far", 3, 0755, false, &err), 0);
+        cr_assert_eq(objects_put_file(f.s, path, true, &d, &bytes, &err), 0, "%s", err.msg);
+        cr_expect_not(exists(path));
+        cr_expect_eq(objects_check(f.s, &d, 3, OBJECT_FILE, true), OBJECT_GOOD);
+        cr_expect_eq(mode_of(object_at(&d)), 0555);
+    }
+    cr_assert_eq(objects_place(f.s, &d, OBJECT_FILE, true, PLACE_READ_ONLY, path, &err), 0, "%s",
+                 err.msg);
+    same_text(path, "far");
+    fs_remove_tree(other, &err);
+}
+
 /* --- trouble --- */
 
 Test(cache_objects, a_removed_folder_is_made_again, .init = out_folder)

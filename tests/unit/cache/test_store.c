@@ -208,6 +208,19 @@ Test(cache_store, half_made_is_taken_up)
     cr_expect_eq(sql_number("PRAGMA user_version"), STORE_FORMAT);
 }
 
+Test(cache_store, lost_parts_are_made_again)
+{
+    char id[ID_LEN + 1];
+
+    strcpy(id, store_id(f.s));
+    unlink(store_file("id"));
+    rmdir(store_file("tmp"));
+    reopen();
+    cr_expect_eq(strlen(store_id(f.s)), ID_LEN);
+    cr_expect_str_neq(store_id(f.s), id);
+    cr_expect(exists(store_file("tmp")));
+}
+
 Test(cache_store, folder_comes_from_the_environment)
 {
     struct store *s;
