@@ -57,8 +57,12 @@ static void add_status(const struct cli *c, struct str *out, enum tone tone, con
 static void add_differences(struct str *out, const json_t *started)
 {
     const json_t *why = json_object_get(started, "why");
-    const char *note = member(started, "note");
+    const char *note = member(started, "note"), *verdict = member(started, "verdict");
     struct arena *a = arena_new();
+    if (text_eq(verdict, "refreshed") || text_eq(verdict, "disabled")) {
+        sb_printf(out, "          because --%s\n",
+                  text_eq(verdict, "refreshed") ? "refresh" : "no-cache");
+    }
     if (*note) {
         sb_printf(out, "          because %s\n", note);
     }
@@ -112,9 +116,7 @@ static void add_log_file(struct store *s, const char *file, const char *name, st
 {
     CLEANUP(cleanup_free) char *path = file[0] == '/' ? xstrdup(file) : store_path(s, file);
     CLEANUP(sb_done) struct str log = {0};
-    if (*file) {
-        add_log(fs_read_file(path, LOG_SHOWN, &log, NULL), &log, name, out);
-    }
+    add_log(fs_read_file(path, LOG_SHOWN, &log, NULL), &log, name, out);
 }
 
 static void succeeded_line(const struct cli *c, const char *name, const json_t *p, struct str *out)
@@ -182,7 +184,11 @@ void lines_event(const struct cli *c, struct run *r, struct store *s, const stru
     case EVENT_SUCCEEDED:
         succeeded_line(c, name, p, out);
         if (verbose) {
-            add_log_file(s, member(p, "log_file"), name, out);
+            if (*member(p, "log_file")) {
+                add_log_file(s, member(p, "log_file"), name, out);
+            } else {
+                add_log_object(s, run_result(r, e->instance), name, out);
+            }
         }
         break;
     case EVENT_FAILED:
