@@ -59,9 +59,8 @@ static void add_differences(struct str *out, const json_t *started)
     const json_t *why = json_object_get(started, "why");
     const char *note = member(started, "note"), *verdict = member(started, "verdict");
     struct arena *a = arena_new();
-    if (text_eq(verdict, "refreshed") || text_eq(verdict, "disabled")) {
-        sb_printf(out, "          because --%s\n",
-                  text_eq(verdict, "refreshed") ? "refresh" : "no-cache");
+    if (text_eq(verdict, "refreshed") && !*note) {
+        note = "--refresh";
     }
     if (*note) {
         sb_printf(out, "          because %s\n", note);
