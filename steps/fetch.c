@@ -112,6 +112,8 @@ static void on_pool_done(void *arg)
     struct source_fetch *f = arg;
 
     f->reading = false;
+    close(f->fd); /* what somebody could still write to is not taken as an output */
+    f->fd = -1;
     if (f->freed) {
         really_free(f);
         return;

@@ -1,0 +1,71 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Documents made into one. */
+#include "base/err.h"
+#include "base/str.h"
+#include "room.h"
+#include "steps/aggregate.h"
+
+#include <criterion/criterion.h>
+#include <string.h>
+
+static const char *const names[] = {"a", "b", "c"};
+
+static void combine(enum method m, const char *const *docs, size_t count, const char *want)
+{
+    struct slice s[3];
+    struct str out = {0};
+    struct err err = {0};
+    for (size_t k = 0; k < count; k++) {
+        s[k] = slice_str(docs[k]);
+    }
+    int rc = aggregate_combine(m, s, names, count, &out, &err);
+    if (rc != 0) {
+        cr_assert(strstr(err.msg, want), "%s", err.msg);
+    } else {
+        cr_assert_str_eq(sb_text(&out), want);
+    }
+    sb_done(&out);
+}
+
+Test(steps_aggregate, mean)
+{
+    const char *const docs[] = {"{\"p\":[[0.25,1],[2,3]],\"id\":\"x\"}",
+                                "{\"id\":\"x\",\"p\":[[0.75,2],[4,5]]}"};
+    combine(METHOD_MEAN, docs, 2, "{\"p\":[[0.5,1.5],[3,4]],\"id\":\"x\"}\n");
+    const char *const shorter[] = {"[1,2]", "[1]"};
+    combine(METHOD_MEAN, shorter, 2,
+            "differ in shape at $: lists of different length in 'a' and 'b'");
+    const char *const words[] = {"[\"x\"]", "[\"y\"]"};
+    combine(METHOD_MEAN, words, 2, "no mean at $[0]");
+    const char *const types[] = {"{\"k\":1}", "{\"k\":[]}"};
+    combine(METHOD_MEAN, types, 2, "at $.k: different types");
+    const char *const bad[] = {"[1]", "nope"};
+    combine(METHOD_MEAN, bad, 2, "'b' is not JSON");
+}
+
+Test(steps_aggregate, vote_union_concat)
+{
+    const char *const labels[] = {"[1,2,\"x\"]", "[1,3,\"y\"]", "[2,3,\"z\"]"};
+    combine(METHOD_VOTE, labels, 3, "[1,3,\"x\"]\n");
+    combine(METHOD_CONCAT, labels, 2, "[1,2,\"x\",1,3,\"y\"]\n");
+    combine(METHOD_UNION, labels, 3, "[1,2,\"x\",3,\"y\",\"z\"]\n");
+    const char *const object[] = {"{}", "[]"};
+    combine(METHOD_UNION, object, 2, "'a' holds an object");
+}
+
+Test(steps_aggregate, over_steps)
+{
+    struct room r;
+    room_open(&r, "steps:\n"
+                  "  p: {matrix: {i: [1, 3]}, run: 'echo \"[${{ matrix.i }}]\" > ${{ outputs.p "
+                  "}}', outputs: {p: p.json}}\n"
+                  "  mean: {kind: aggregate, from: p, method: mean}\n");
+    cr_assert_eq(room_run(&r, "p[i=1]"), ATTEMPT_SUCCEEDED, "%s", r.error);
+    cr_assert_eq(room_run(&r, "p[i=3]"), ATTEMPT_SUCCEEDED, "%s", r.error);
+    cr_assert_eq(room_run(&r, "mean"), ATTEMPT_SUCCEEDED, "%s", r.error);
+    cr_assert(r.stored, "%s", r.why_not);
+    cr_assert_eq(r.result->n_outputs, 1);
+    cr_assert_str_eq(r.result->outputs[0].path, "result.json");
+    cr_assert_str_eq(room_output(&r, r.result, r.result->outputs[0].name), "[2]\n");
+    room_close(&r);
+}
