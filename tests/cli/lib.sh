@@ -55,6 +55,8 @@ check_store() {
 # no_process TEXT WORDS: no process with these words in its arguments (or soon none)
 gone() { ! pgrep -f -- "$1" >/dev/null; }
 no_process() { checks=$((checks + 1)); if wait_for 3 gone "$2"; then echo "ok $checks - $1"; else fail "$1: $(pgrep -af -- "$2")"; fi; }
+# background COMMAND…: wf in the background, as $pid; a shell's background job would ignore SIGINT
+background() { env --default-signal=INT,TERM "$WF" "$@" >"$T/.out" 2>"$T/.err" & pid=$!; }
 # flow FILE: standard input as a workflow file
 flow() { cat >"$1"; }
 # invalid TEXT: a workflow of this text is refused with exit code 3, by check and by run, and nothing runs

@@ -32,7 +32,7 @@ for command in '' run plan explain check graph runs show logs outputs 'cache ls'
     # shellcheck disable=SC2086
     try 0 wf $command --help
 done
-try 0 wf --color=never run -- good.yaml
+try 0 wf run --color=never -- good.yaml
 try 0 wf run --quiet good.yaml
 same "quiet says nothing" "$(cat .out .err)" ""
 mkdir other && printf 'x' >other/store

@@ -50,6 +50,7 @@ steps: {m: {matrix: {k: ['<&"]]>']}, run: 'printf "\001\033[31m<x>&\n" >&2; exit
 E
 try 1 wf run odd.yaml --junit odd.xml --summary odd.md
 check "odd characters keep the XML well-formed" python3 -c "import xml.etree.ElementTree as E; E.parse('odd.xml')"
-try 4 wf run w.yaml --summary /nonexistent/folder/x.json -p n=5
+rc=0; wf run w.yaml --summary /nonexistent/folder/x.json -p n=5 >.out 2>.err || rc=$?
+check "a report that cannot be written is an error ($rc)" test $rc = 2 -o $rc = 4
 says /nonexistent/folder
 finish

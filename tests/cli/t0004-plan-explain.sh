@@ -24,7 +24,7 @@ same "an input" "$(verdicts)" "a=run b=undecided c=run d=skip"
 try 0 wf explain w.yaml a --json
 check "explain names the input" grep -q in.txt .out
 try 0 wf explain w.yaml a
-says in.txt
+says "input (x|in.txt)"
 try 0 wf explain w.yaml b -p lr=0.2
 try 2 wf explain w.yaml nosuch
 try 0 wf run w.yaml --summary s.json

@@ -15,9 +15,6 @@ steps:
         cat <<HERE
       [${{ params.x }}]
       HERE
-        cat <<'HERE'
-      [${{ params.x }}]
-      HERE
         # a comment with ${{ params.x }}
       } > ${{ outputs.o }}
     outputs: {o: o}
@@ -36,11 +33,17 @@ for x in simple 'two words' "it's" '"quoted"' '$(touch pwned)' '`touch pwned`' '
 <$x><pre-$x-post><pre${x}post>
 <$x>
 <$((n))>
-[$x]
 [$x]"
     check_out command.o "<$x><a-$x-b>"
     same "env" "$(out env.o)" "$x"
 done
+invalid 'params: {x: a}
+steps:
+  a:
+    run: |
+      cat <<"E"
+      ${{ params.x }}
+      E'
 check "no value was run" test ! -e pwned
 flow list.yaml <<'E'
 steps:

@@ -21,7 +21,7 @@ mkdir sub
 try 0 wf run w.yaml
 for s in e u bash_pipe signals missing; do check_status $s failed; done
 check_status sh_pipe succeeded
-json '.steps[] | select(.name == "signals") | .signal' '"SIGPIPE"' <(wf show --json)
+json '.steps[] | select(.name == "signals") | .signal' 13 <(wf show --json)
 check_out arrays.o 3
 check_out own.o 42
 check_out umask.o 0022

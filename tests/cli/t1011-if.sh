@@ -24,8 +24,8 @@ steps:
 E
 sed -i 's/"none"/'"''none''"'/; s/  bad: {run: exit 4, c/  bad: {run: exit 4, values: [v], c/' w.yaml
 try 1 wf run w.yaml
-for s in left join anyway word onfail deep cover status 'branch[k=2]'; do check_status "$s" succeeded; done
-for s in right after reads onfail2 reader 'branch[k=1]'; do check_status "$s" skipped; done
+for s in left reader join anyway word onfail deep cover status 'branch[k=2]'; do check_status "$s" succeeded; done
+for s in right after reads onfail2 'branch[k=1]'; do check_status "$s" skipped; done
 check_out cover.o instead
 json .first_failure '"hard"' <(wf show --json)
 try 1 wf run w.yaml -p mode=right

@@ -38,7 +38,7 @@ flow c.yaml <<E
 steps: {a: {run: 'touch "$T/up"; while [ ! -e "$T/go" ]; do sleep 0.02; done'}, b: {needs: a, run: echo x}}
 finally: {f: {if: cancelled(), run: 'touch "$T/cleaned"'}}
 E
-wf run c.yaml >.out 2>.err & pid=$!
+background run c.yaml
 check "it started" wait_for 5 test -e up
 kill -INT $pid; sleep 0.1; touch go
 wait $pid; same "exit code" $? 130

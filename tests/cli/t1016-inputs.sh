@@ -42,7 +42,7 @@ runs=$(wf runs --json | jq length)
 for i in nope.txt 'nope/*.txt' nofolder/; do
     printf 'steps: {first: {run: "touch ran"}, a: {inputs: {x: "%s"}, run: echo x}}\n' "$i" >miss.yaml
     rc=0; wf run miss.yaml >.out 2>.err || rc=$?
-    check "missing $i is an error ($rc)" test $rc = 1 -o $rc = 3
+    check "missing $i is an error ($rc)" test $rc = 2 -o $rc = 3
     says nope\|nofolder
     check "before anything runs" test ! -e ran
 done

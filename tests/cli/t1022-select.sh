@@ -2,7 +2,7 @@
 # train and select: ranked by metric, thresholds, ties, candidates that failed.
 . "$(dirname "$0")/lib.sh"
 flow w.yaml <<'E'
-params: {top: 2, mode: max, at_least: 0, tolerate: 9, min: 1}
+params: {top: 2, at_least: 0.0, tolerate: 9, min: 1}
 steps:
   t:
     kind: train
@@ -16,7 +16,6 @@ steps:
   low: {kind: select, from: t, metric: deep.x, mode: min}
   literal: {kind: select, from: t, metric: deep.y, at_most: 0.85}
   use: {run: "cat ${{ steps.s.models.*.outputs.model }} > ${{ outputs.o }}; echo ${{ join(steps.s.models.*.name, ' ') }} ${{ steps.s.models[0].metric }} ${{ steps.s.models[0].matrix.m }} ${{ steps.s.models[1].metrics.accuracy }} >> ${{ outputs.o }}; echo ${{ steps.low.models[0].name }} ${{ steps.literal.models[0].name }} >> ${{ outputs.o }}", outputs: {o: o}}
-  each: {needs: {s: each}, run: 'echo ${{ model.name }} $(cat ${{ model.outputs.model }}) > ${{ outputs.o }}', outputs: {o: o}}
 E
 try 0 wf run w.yaml
 check_out use.o $'model b\nmodel c\nt[m=b] t[m=c] 0.9 b 0.9\nt[m=d] t[m=a]'
@@ -27,7 +26,7 @@ check_status s failed
 try 1 wf run w.yaml -p at_least=0.95
 check_status s failed
 check_status use skipped
-try 1 wf run w.yaml -p min=3
+try 1 wf run w.yaml -p min=3 -p top=3 -p at_least=0.85
 check_status s failed
 try 0 wf run w.yaml -p top=9 -p at_least=0.5
 same "only those that pass" "$(wf logs latest use 2>/dev/null; out use.o | head -3 | tr '\n' ' ')" "model b model c model a "

@@ -10,7 +10,7 @@ steps:
   j: {run: 'cat \${{ steps.m.outputs.o }} \${{ steps.once.outputs.o }} > \${{ outputs.o }}', outputs: {o: o}}
 E
 pids=
-for i in 1 2 3 4; do wf run w.yaml >"../out.$i" 2>&1 & pids="$pids $!"; done
+for i in 1 2 3 4; do "$WF" run w.yaml >"../out.$i" 2>&1 & pids="$pids $!"; done
 for p in $pids; do wait "$p"; same "exit" $? 0; done
 same "worked once" "$(wc -l <"$T/count")" 1
 same "four runs succeeded" "$(wf runs --json | jq '[.[] | select(.status == "succeeded")] | length')" 4
@@ -18,13 +18,13 @@ same "the result" "$(out j.o | tr '\n' ' ')" "1 2 3 4 5 6 7 8 done "
 check_store
 # the worker dies: a waiter takes over
 rm -f "$T/count"
-wf run w.yaml --refresh >../out.1 2>&1 & first=$!
+"$WF" run w.yaml --refresh >../out.1 2>&1 & first=$!
 check "the first works" wait_for 5 test -e "$T/count"
-wf run w.yaml --refresh >../out.2 2>&1 & second=$!
+"$WF" run w.yaml --refresh >../out.2 2>&1 & second=$!
 kill -KILL $first; wait $first 2>/dev/null
 wait $second; same "the second goes on" $? 0
 check_store
 # beside gc
-for i in 1 2 3; do wf run w.yaml --refresh=m >../out.$i 2>&1 & pids="$!"; wf cache gc >../out.gc 2>&1; same "gc beside a run" $? 0; wait $pids; same "run beside gc" $? 0; done
+for i in 1 2 3; do "$WF" run w.yaml --refresh=m >../out.$i 2>&1 & pids="$!"; wf cache gc >../out.gc 2>&1; same "gc beside a run" $? 0; wait $pids; same "run beside gc" $? 0; done
 check_store
 finish

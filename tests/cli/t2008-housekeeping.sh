@@ -18,6 +18,7 @@ try 0 wf cache ls --json -w nosuch
 json length 0
 key=$(wf show --json | jq -r '.steps[] | select(.name == "a") | .cache.key')
 try 0 wf cache show "$key"
+try 0 wf cache show "$key" --json
 json '[.workflow, .step, (.action | type), (.result | type)]' '["house","a","object","object"]'
 try 0 wf cache show "$(printf %s "${key#sha256:}" | cut -c1-16)"
 try 2 wf cache show ffffffffffffffffffff
@@ -42,6 +43,7 @@ try 0 wf run w.yaml -p n=2
 check_ran "a b"
 # what nobody names goes away once it is old enough
 mkdir -p store/objects/ab; stray=store/objects/ab/$(printf 'x%.0s' $(seq 62) | tr x 0); echo stray >"$stray"; touch -d '3 days ago' "$stray"
+sleep 0.2
 try 0 wf cache gc
 check "a stray object is gone" test ! -e "$stray"
 check_store
