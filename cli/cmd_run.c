@@ -85,7 +85,8 @@ static void on_signal(int signum, void *arg)
     bool again = s->signal != 0;
     s->signal = signum;
     if (!again && !s->quiet && !s->json) {
-        sb_puts(&s->out, "stopping: running steps may finish; press Ctrl-C again to end them\n");
+        sb_printf(&s->out, "stopping: running steps may finish; %s again to end them\n",
+                  signum == SIGINT ? "press Ctrl-C" : "send SIGTERM");
         say(s);
     }
     run_interrupt(s->run, signum == SIGINT ? "interrupted" : "terminated", again);

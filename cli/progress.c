@@ -44,7 +44,7 @@ static void draw_running(uint32_t instance, int64_t since_us, int log_fd, int64_
                          void *arg)
 {
     struct drawing *d = arg;
-    int64_t elapsed_us = now_us() - since_us;
+    int64_t elapsed_us = mono_us() - since_us;
     if (log_fd >= 0 && elapsed_us > d->longest_us) {
         d->longest_us = elapsed_us;
         d->longest_fd = log_fd;
