@@ -143,6 +143,10 @@ int part_each(struct step_scope *s, const struct input *in,
 {
     const struct expr_name *name = leading_output(in);
     struct ref_rows rows;
+
+    if (!name) {
+        return err_set(err, ERR_INTERNAL, 0, "'%s' is no other step's output", in->path->source);
+    }
     int rc = scope_rows(s->w, s->i, name->step, name->branch, &rows, err);
     const char *output = output_name(s->w->wf, name);
 

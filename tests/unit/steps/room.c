@@ -96,13 +96,19 @@ static void make_world(struct room *r)
 
 void room_open(struct room *r, const char *yaml)
 {
+    room_open_with(r, yaml, NULL, NULL);
+}
+
+void room_open_with(struct room *r, const char *yaml, struct loop *l, struct executor *container)
+{
     memset(r, 0, sizeof(*r));
     strcpy(r->dir, "/tmp/wf-steps-XXXXXX");
     cr_assert_not_null(mkdtemp(r->dir));
     r->arena = arena_new();
     r->flow = arena_printf(r->arena, "%s/flow", r->dir);
     cr_assert_eq(fs_mkdirs(r->flow, 0755, &r->err), 0);
-    r->loop = loop_new();
+    r->borrowed_loop = l != NULL;
+    r->loop = l ? l : loop_new();
     struct store_options o = {.dir = arena_printf(r->arena, "%s/store", r->dir), .loop = r->loop};
     cr_assert_eq(store_open(&o, &r->store, &r->err), 0, "%s", r->err.msg);
     r->statcache = statcache_new(r->store);
@@ -110,6 +116,7 @@ void room_open(struct room *r, const char *yaml)
     room_write(r, "flow.yaml", yaml);
     load(r, yaml);
     make_world(r);
+    r->world.executors[EXECUTOR_CONTAINER] = container;
     r->asker = asker_new(&r->world);
     r->slots = slots_new(&r->world);
 }
@@ -122,7 +129,9 @@ void room_close(struct room *r)
     r->process->ops->close(r->process);
     statcache_free(r->statcache);
     store_close(r->store);
-    loop_free(r->loop);
+    if (!r->borrowed_loop) {
+        loop_free(r->loop);
+    }
     arena_free(r->qa);
     arena_free(r->arena);
     cr_assert_eq(fs_remove_tree(r->dir, &r->err), 0, "%s", r->err.msg);

@@ -16,6 +16,7 @@ struct room {
     char *flow; /* the workflow's folder */
     struct arena *arena;
     struct loop *loop;
+    bool borrowed_loop;
     struct store *store;
     struct statcache *statcache;
     struct workflow *wf;
@@ -41,6 +42,8 @@ struct room {
 };
 
 void room_open(struct room *r, const char *yaml);
+/* On a loop with a container executor of the caller's. */
+void room_open_with(struct room *r, const char *yaml, struct loop *l, struct executor *container);
 void room_close(struct room *r);
 void room_write(struct room *r, const char *rel, const char *text);
 char *room_path(struct room *r,
