@@ -57,7 +57,7 @@ void help_all(const struct cli *c)
     }
     sb_puts(&s, "\n`wf COMMAND --help` tells more. A first workflow:\n\n"
                 "  printf 'steps:\\n  hello:\\n    run: echo \"Hello, world\"\\n' > hello.yaml\n"
-                "  wf run hello.yaml\n");
+                "  wf run -v hello.yaml\n");
     out_str(&s);
     sb_done(&s);
 }
