@@ -16,7 +16,7 @@ struct err;
 struct from_item {
     uint32_t step, row;
     const struct result *result;        /* NULL: it did not succeed (select only) */
-    const struct result_output *output; /* aggregate: what is combined; NULL for select */
+    const struct result_output *output; /* aggregate: what is combined; NULL: all of them */
 };
 struct from_list {
     struct from_item *items;

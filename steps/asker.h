@@ -56,6 +56,7 @@ struct spec {
 };
 struct specs {
     VEC(struct spec) v;
+    uint64_t epoch; /* when they were built */
 };
 
 /* What holds for all branches of a step; kept for matrix steps. */

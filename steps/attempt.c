@@ -181,19 +181,11 @@ static void on_collected(void *arg)
     end(a);
 }
 
-static int collect_all(struct attempt *a)
-{
-    int rc = 0;
-
-    if (a->have_source) {
-        rc = ingest_facts(a, &a->err);
-    }
-    return rc == 0 ? collect(a, &a->err) : rc;
-}
-
 static void collect_in_pool(void *arg)
 {
-    collect_all(arg);
+    struct attempt *a = arg;
+
+    collect(a, &a->err);
 }
 
 static void log_is_whole(void *arg)
@@ -203,7 +195,7 @@ static void log_is_whole(void *arg)
     if (a->outcome != ATTEMPT_SUCCEEDED) {
         end(a);
     } else if (a->host && !collect_is_large(a)) {
-        collect_all(a);
+        collect(a, &a->err);
         on_collected(a);
     } else {
         a->in_pool = true;
@@ -257,6 +249,7 @@ static void on_job_end(const struct job_end *e, void *arg)
     if (a->timer) {
         timer_stop(a->timer);
     }
+    a->job_over = true;
     a->job_end = *e;
     a->job_end.message = NULL;
     if (e->started_at_ms > 0) {
@@ -281,7 +274,7 @@ static void on_timeout(void *arg)
 {
     struct attempt *a = arg;
 
-    if (a->handle && !a->ended) {
+    if (a->handle && !a->job_over) {
         a->timed_out = true;
         a->executor->ops->stop(a->executor, a->handle, a->step->grace_ms);
     }
@@ -437,12 +430,35 @@ static void begin_builtin(struct attempt *a)
     }
 }
 
+static void facts_in_pool(void *arg)
+{
+    struct attempt *a = arg;
+
+    ingest_facts(a, &a->err);
+}
+
+static void on_facts(void *arg)
+{
+    struct attempt *a = arg;
+
+    a->in_pool = false;
+    if (a->freed) {
+        release(a);
+    } else if (a->err.code != ERR_NONE) {
+        say(a);
+        attempt_fail(a, ATTEMPT_FAILED);
+    } else {
+        begin_job(a);
+    }
+}
+
 void attempt_go_on(struct attempt *a)
 {
     if (step_is_builtin(a->step)) {
         begin_builtin_work(a);
     } else {
-        begin_job(a);
+        a->in_pool = true;
+        loop_work(a->w->loop, facts_in_pool, on_facts, a);
     }
 }
 
@@ -525,6 +541,8 @@ int attempt_start(const struct world *w, struct slots *s, struct asker *k,
     if (rc < 0) {
         say(a);
         attempt_fail(a, ATTEMPT_REFUSED);
+    } else if (rc == 0 && a->step->source) {
+        attempt_go_on(a);
     } else if (rc == 0) {
         begin_job(a);
     }
@@ -533,11 +551,11 @@ int attempt_start(const struct world *w, struct slots *s, struct asker *k,
 
 void attempt_cancel(struct attempt *a, bool hard)
 {
-    if (a->ended) {
-        return;
+    if (a->ended || a->job_over) {
+        return; /* it is being put away already */
     }
     a->cancelled = true;
-    if (a->handle && !a->in_pool) {
+    if (a->handle) {
         a->executor->ops->stop(a->executor, a->handle, hard ? 0 : a->step->grace_ms);
     } else if (a->fetch && !a->in_pool && !a->submitted) {
         source_fetch_free(a->fetch);

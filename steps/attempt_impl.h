@@ -84,7 +84,7 @@ struct attempt {
     const struct step *step;
     uint32_t number;
     const struct question *q;
-    bool keep, host, begun;
+    bool keep, host;
     attempt_fn on_end;
     void *arg;
 
@@ -106,7 +106,7 @@ struct attempt {
     struct mask *mask;
     int stdout_fd; /* captured; -1: not */
     struct job_end job_end;
-    bool timed_out, cancelled, hard, ended, in_pool, freed, submitted;
+    bool timed_out, cancelled, job_over, ended, in_pool, freed, submitted;
 
     struct source_facts source; /* of an ingest */
     struct source_fetch *fetch;

@@ -77,12 +77,11 @@ struct prepared *prepared_find(struct asker *k, uint32_t instance)
 /* The map cannot forget one key: its value becomes NULL, and the whole is emptied with the last. */
 void prepared_drop(struct asker *k, struct prepared *p)
 {
-    for (size_t n = 0; n < k->prepared.len; n++) {
-        if (k->prepared.items[n].value == p) {
-            k->prepared.items[n].value = NULL;
-            k->prepared.items[n].key = (const char *)arena_memdup(k->arena, &p->index, 4);
-            break;
-        }
+    ptrdiff_t at = map_find(&k->prepared, (const char *)&p->index, sizeof(p->index));
+
+    if (at >= 0) {
+        k->prepared.items[at].value = NULL;
+        k->prepared.items[at].key = arena_memdup(k->arena, &p->index, sizeof(p->index));
     }
     vec_done(&p->specs.v);
     arena_free(p->arena);
@@ -226,13 +225,16 @@ static int add_from(struct ask *q, struct err *err)
                                     item->output->name),
                        &o);
         }
-        if (s->select && item->result) {
-            struct expr_name all = {.field = FIELD_OUTPUTS, .step = item->step, .member = NONE};
+        if (item->output || !item->result) {
+            continue;
+        }
+        struct expr_name all = {.field = FIELD_OUTPUTS, .step = item->step, .member = NONE};
+        rc = add_branch(q, arena_printf(q->a, "steps.%s.outputs", wf->steps[item->step].name), &all,
+                        item->row, err);
+        if (s->select) {
             const char *text = arena_printf(q->a, "steps.%s.metrics", name);
             *vec_push(&q->values) =
                 (struct action_value){text, item->result->metrics ? item->result->metrics : "null"};
-            rc = add_branch(q, arena_printf(q->a, "steps.%s.outputs", wf->steps[item->step].name),
-                            &all, item->row, err);
         }
     }
     return rc;

@@ -178,6 +178,7 @@ int specs_build(struct asker *k, const struct facts *f, struct step_scope *s, st
 {
     int rc = 0;
 
+    ret->epoch = k->epoch;
     for (uint32_t n = 0; n < s->step->n_inputs && rc == 0; n++) {
         rc = add_input(k, s, n, ret, err);
     }
@@ -341,7 +342,8 @@ bool folder_has_digest(struct statcache *sc, const char *path, const struct dige
     return w.looked.done && digest_eq(&w.looked.digest, d);
 }
 
-static int look_folder(struct asker *k, const char *path, struct looked *ret, struct err *err)
+static int look_folder(struct asker *k, uint64_t epoch, const char *path, struct looked *ret,
+                       struct err *err)
 {
     int64_t now = mono_us();
     struct walk *w;
@@ -349,7 +351,7 @@ static int look_folder(struct asker *k, const char *path, struct looked *ret, st
     pthread_mutex_lock(&k->lock);
     forget_walks(k, now);
     for (w = k->walks; w; w = w->next) {
-        if (strcmp(w->path, path) == 0 && w->epoch == k->epoch && now <= w->until_us) {
+        if (strcmp(w->path, path) == 0 && w->epoch == epoch && now <= w->until_us) {
             break;
         }
     }
@@ -366,7 +368,7 @@ static int look_folder(struct asker *k, const char *path, struct looked *ret, st
                            .running = true,
                            .began_us = now,
                            .until_us = now + MEMO_US,
-                           .epoch = k->epoch};
+                           .epoch = epoch};
         k->walks = w;
         pthread_mutex_unlock(&k->lock);
         walk_folder(k->w->statcache, path, w);
@@ -386,7 +388,8 @@ static int look_folder(struct asker *k, const char *path, struct looked *ret, st
     return 0;
 }
 
-static int look_path(struct asker *k, const char *path, struct looked *ret, struct err *err)
+static int look_path(struct asker *k, uint64_t epoch, const char *path, struct looked *ret,
+                     struct err *err)
 {
     struct stat st;
 
@@ -396,7 +399,7 @@ static int look_path(struct asker *k, const char *path, struct looked *ret, stru
     }
     from_stat(ret, &st);
     if (S_ISDIR(st.st_mode)) {
-        return look_folder(k, path, ret, err);
+        return look_folder(k, epoch, path, ret, err);
     }
     if (S_ISREG(st.st_mode)) {
         int rc = statcache_digest(k->w->statcache, path, &ret->digest, &st, err);
@@ -410,7 +413,8 @@ static int look_path(struct asker *k, const char *path, struct looked *ret, stru
     return 0;
 }
 
-static int look_glob(struct asker *k, struct spec *s, struct arena *a, struct err *err)
+static int look_glob(struct asker *k, uint64_t epoch, struct spec *s, struct arena *a,
+                     struct err *err)
 {
     struct paths found = {0};
     int rc = glob_expand(k->w->wf->dir, s->path, a, &found, err);
@@ -421,7 +425,7 @@ static int look_glob(struct asker *k, struct spec *s, struct arena *a, struct er
     for (size_t n = 0; n < found.v.len && rc == 0; n++) {
         const char *ignored, *path = s->matches[n];
         path = path[0] == '/' ? path : join(a, k->w->wf->dir, path, &ignored);
-        rc = look_path(k, path, &s->match_looked[n], err);
+        rc = look_path(k, epoch, path, &s->match_looked[n], err);
         rc = rc == 0 ? spec_check(s, path, &s->match_looked[n], err) : rc;
     }
     vec_done(&found.v);
@@ -443,12 +447,12 @@ int specs_look_blocking(struct asker *k, struct specs *specs, const struct step 
             continue;
         }
         if (s->kind == SPEC_GLOB) {
-            rc = look_glob(k, s, a, err);
+            rc = look_glob(k, specs->epoch, s, a, err);
         } else if (s->kind == SPEC_SOURCE && s->located) {
             s->measure = source_measure(step, fetched, s->path, k->w->wf->dir, a);
             s->looked.done = true;
         } else if (s->kind != SPEC_SOURCE || plain_source(s)) {
-            rc = look_path(k, s->path, &s->looked, err);
+            rc = look_path(k, specs->epoch, s->path, &s->looked, err);
         }
     }
     return rc;

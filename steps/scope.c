@@ -387,22 +387,11 @@ static int resolve_env(struct step_scope *s, const struct expr_name *name, struc
 static int resolve_source(struct step_scope *s, const struct expr_name *name, struct value *ret,
                           struct err *err)
 {
-    struct value facts;
-
-    if (!name->text || strcmp(name->text, "path") == 0) {
-        *ret = path_value(s->form == PATHS_KEY || !s->source_path ? PLACEHOLDER : s->source_path);
-        return 0;
+    if (name->text && strcmp(name->text, "path") != 0) {
+        return err_set(err, ERR_INVALID, 0, "there is no source.%s", name->text);
     }
-    if (!s->source_json) {
-        *ret = value_null();
-        return 0;
-    }
-    int rc = value_parse_json(s->source_json, strlen(s->source_json), s->scope.arena, &facts, err);
-    if (rc == 0) {
-        const struct value *v = value_member(&facts, name->text, strlen(name->text));
-        *ret = v ? *v : value_null();
-    }
-    return rc;
+    *ret = path_value(s->form == PATHS_KEY || !s->source_path ? PLACEHOLDER : s->source_path);
+    return 0;
 }
 
 static struct value failed_steps(struct step_scope *s)

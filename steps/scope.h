@@ -32,7 +32,6 @@ struct step_scope {
     uint32_t n_inputs;
     const char *out_dir;     /* $WF_OUT as the step sees it */
     const char *source_path; /* what an ingest fetched, as the step sees it; NULL: not there */
-    const char *source_json; /* facts about it, NULL */
     /* Where an output lies for the reader (makes it be there); NULL: placeholders. Arena or longer-lived text. */
     int (*place)(void *arg, const struct output_ref *ref, const char **ret, struct err *err);
     /* hashFiles(): NULL: refused. */

@@ -22,6 +22,9 @@ static int pick_output(const struct world *w, const struct aggregate_options *o,
     item->output = o->of                          ? result_output_find(item->result, o->of)
                    : item->result->n_outputs == 1 ? &item->result->outputs[0]
                                                   : result_main_output(item->result);
+    if (!item->output && !o->of && o->method == METHOD_COMMAND) {
+        return 0; /* its command gets them all */
+    }
     if (!item->output && o->of) {
         return err_set(err, ERR_NOT_FOUND, 0, "'%s' made no output '%s'", name, o->of);
     }

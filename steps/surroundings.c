@@ -317,8 +317,13 @@ int place_from(struct attempt *a, struct err *err)
     }
     int rc = from_collect(a->w, &a->i, a->arena, &list, err);
     for (size_t n = 0; rc == 0 && n < list.count; n++) {
-        struct output_ref ref = {list.items[n].step, list.items[n].row, list.items[n].output};
-        rc = attempt_place(a, &ref, &ignored, err);
+        const struct from_item *item = &list.items[n];
+        struct output_ref ref = {item->step, item->row, item->output};
+        for (uint32_t k = 0; rc == 0 && !item->output && k < item->result->n_outputs; k++) {
+            ref.output = &item->result->outputs[k];
+            rc = attempt_place(a, &ref, &ignored, err);
+        }
+        rc = rc == 0 && item->output ? attempt_place(a, &ref, &ignored, err) : rc;
     }
     return rc;
 }

@@ -69,3 +69,22 @@ Test(steps_aggregate, over_steps)
     cr_assert_str_eq(room_output(&r, r.result, r.result->outputs[0].name), "[2]\n");
     room_close(&r);
 }
+
+Test(steps_aggregate, with_a_command_of_its_own)
+{
+    struct room r;
+    room_open(&r, "steps:\n"
+                  "  p: {matrix: {i: [1, 3]}, run: 'echo ${{ matrix.i }} | tee ${{ outputs.p }} > "
+                  "${{ outputs.q }}', outputs: {p: p, q: q}}\n"
+                  "  sum:\n"
+                  "    kind: aggregate\n"
+                  "    from: p\n"
+                  "    run: grep -o '\"output\":\"[pq]\"' $WF_INPUTS | wc -l > ${{ outputs.n }}\n"
+                  "    outputs: {n: n}\n");
+    cr_assert_eq(room_run(&r, "p[i=1]"), ATTEMPT_SUCCEEDED, "%s", r.error);
+    cr_assert_eq(room_run(&r, "p[i=3]"), ATTEMPT_SUCCEEDED, "%s", r.error);
+    cr_assert_eq(room_run(&r, "sum"), ATTEMPT_SUCCEEDED, "%s", r.error);
+    cr_assert_str_eq(room_output(&r, r.result, "n"), "4\n");
+    cr_assert(strstr(r.q.action, "steps.p.outputs.q"), "%s", r.q.action);
+    room_close(&r);
+}
