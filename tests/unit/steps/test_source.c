@@ -45,8 +45,7 @@ Test(steps_source, a_folder_and_a_command)
                   "  in:\n"
                   "    kind: ingest\n"
                   "    source: raw\n"
-                  "    run: cat ${{ source.path }}/* > ${{ outputs.all }}; echo ${{ source.files "
-                  "}} >> ${{ outputs.all }}\n"
+                  "    run: cat ${{ source.path }}/* > ${{ outputs.all }}\n"
                   "    outputs: {all: all}\n"
                   "  whole: {kind: ingest, source: raw, outputs: {data: data}}\n");
     room_write(&r, "raw/1", "one\n");
