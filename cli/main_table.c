@@ -57,6 +57,9 @@ static int unknown_command(const struct cli *c, int argc, char **argv)
         return cli_usage(c, "wf cache needs one of: ls, show, stats, gc%s%s",
                          argc > 1 ? "; not " : "", argc > 1 ? argv[1] : "");
     }
+    if (argv[0][0] == '-') {
+        return cli_usage(c, "options stand behind the command: wf COMMAND %s …", argv[0]);
+    }
     const char *words[64];
     size_t n = 0;
     for (size_t i = 0; i < command_count; i++) {
@@ -127,6 +130,7 @@ static int run_command(struct cli *c, const struct command *cmd, const struct ar
 int cli_main(int argc, char **argv)
 {
     struct cli c = {0};
+    char version[] = "version";
     signal(SIGPIPE, SIG_IGN);
     look_at_terminal(&c);
     c.colour = want_colour(NULL, STDOUT_FILENO);
@@ -143,7 +147,7 @@ int cli_main(int argc, char **argv)
         return argc < 2 ? EXIT_USAGE : EXIT_OK;
     }
     if (text_eq(argv[1], "--version")) {
-        argv[1] = (char[]){"version"};
+        argv[1] = version;
     }
     int words = 0;
     const struct command *cmd = find_command(argc - 1, argv + 1, &words);
