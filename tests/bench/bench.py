@@ -7,7 +7,7 @@
 Workloads   wide (N independent one-output steps), layers (sqrt N layers of sqrt N, each step reads three of the layer before).
 Phases      cold (nothing made), noop (run again), incr (one input changed); start-up; one container step against `podman run`.
 Method      tools take turns within a round, so that a drift of the machine hits all alike; ratios are taken round by round and their median is quoted. CPU is user + system of the command and every descendant it waited for
-            (wait4). Old outputs are moved aside between cold runs, never deleted: ext4 avoids inodes deleted in the last half minute, and would be measured instead of the runner.
+            (timer.c). Old outputs are moved aside between cold runs, never deleted: ext4 avoids inodes deleted in the last half minute, and would be measured instead of the runner.
 Needs       cc, make, ninja; podman for the container row. Prints Markdown. Not a test: nothing here passes or fails.
 """
 import argparse, json, os, shutil, statistics, subprocess, sys, tempfile, time
@@ -25,20 +25,20 @@ class Bench:
         self.step = self.dir / "step"
         subprocess.run(["cc", "-O2", "-static", "-nostdlib", "-ffreestanding", "-fno-stack-protector", "-o", self.step,
                         HERE / "step.c"], check=True)
+        self.timer = self.dir / "timer"
+        subprocess.run(["cc", "-O2", "-static", "-o", self.timer, HERE / "timer.c"], check=True)
         self.moved = 0
         self.rows = []
 
     def timed(self, argv, cwd):
         """(cpu seconds, wall seconds, peak MiB) of one command and its waited-for descendants."""
+        out = self.dir / "usage"
         with open(self.dir / "log", "wb") as log:
-            begin = time.monotonic()
-            p = subprocess.Popen([str(a) for a in argv], cwd=cwd, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
-            _, status, usage = os.wait4(p.pid, 0)
-            wall = time.monotonic() - begin
-            p.returncode = os.waitstatus_to_exitcode(status)
+            p = subprocess.run([self.timer, out, *argv], cwd=cwd, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
         if p.returncode:
             sys.exit(f"bench: {' '.join(map(str, argv))} exited with {p.returncode}:\n" + (self.dir / "log").read_text()[-2000:])
-        return usage.ru_utime + usage.ru_stime, wall, usage.ru_maxrss / 1024
+        cpu_us, wall_us, rss_kib = map(int, out.read_text().split())
+        return cpu_us / 1e6, wall_us / 1e6, rss_kib / 1024
 
     def aside(self, path):
         if path.exists():
