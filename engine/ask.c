@@ -5,6 +5,7 @@
 #include "base/err.h"
 #include "base/loop.h"
 #include "base/mem.h"
+#include "cache/store.h"
 #include "engine/run_impl.h"
 
 #include <stdlib.h>
@@ -125,11 +126,56 @@ static void hit(struct run *r, uint32_t instance, const struct decision *d)
     sched_over(r, instance);
 }
 
-static void warn_dropped(struct run *r, uint32_t instance, const struct decision *d)
+/* Dropping an entry removes objects that nobody else names, and what comes next may well make the same ones again: so the question is put once more when the drop is committed. */
+struct dropping {
+    struct write write;
+    struct run *run;
+    uint32_t instance;
+};
+
+static int apply_nothing(struct write *w, struct db *db, struct err *err)
 {
-    if (d->warning) {
-        emit_warning(r, instance, d->warning);
+    (void)w;
+    (void)db;
+    (void)err;
+    return 0;
+}
+
+static void dropped(struct write *w, const struct err *err)
+{
+    struct dropping *d = (struct dropping *)w;
+    struct run *r = d->run;
+
+    (void)err;
+    r->asking--;
+    if (!r->closing && r->instances[d->instance].phase == PHASE_ASKING) {
+        ask_push(r, d->instance);
     }
+    free(d);
+    sched_wake(r);
+}
+
+/* True: something was dropped, and the instance is asked again after that. */
+static bool wait_for_drop(struct run *r, uint32_t instance, const struct decision *d)
+{
+    struct dropping *wait;
+
+    if (!d->warning) {
+        return false;
+    }
+    emit_warning(r, instance, d->warning);
+    if (r->instances[instance].dropped) {
+        return false; /* once is enough */
+    }
+    r->instances[instance].dropped = true;
+    wait = xcalloc(1, sizeof(*wait));
+    wait->write = (struct write){.apply = apply_nothing, .done = dropped, .urgent = true};
+    wait->run = r;
+    wait->instance = instance;
+    r->instances[instance].phase = PHASE_ASKING;
+    r->asking++;
+    store_post(r->o.store, &wait->write);
+    return true;
 }
 
 /* The question of an instance that holds no slot is answered. Texts of `d` die with the caller's arena. */
@@ -147,9 +193,10 @@ static void answered(struct run *r, uint32_t instance, const struct question *q,
         fail_instance(r, instance, "failed", err.msg);
         return;
     }
-    warn_dropped(r, instance, &d);
     if (d.verdict == VERDICT_HIT) {
         hit(r, instance, &d);
+    } else if (wait_for_drop(r, instance, &d)) {
+        return;
     } else if (d.verdict != VERDICT_MISS || !wait_or_lead(r, instance, &q->key)) {
         sched_ready(r, instance);
     }
@@ -174,12 +221,12 @@ static void answered_in_slot(struct task *t)
         fail_instance(r, i, "failed", err.msg);
         return;
     }
-    warn_dropped(r, i, &d);
     if (d.verdict == VERDICT_HIT) {
         sched_unclaim(r, t);
         hit(r, i, &d);
         task_free(t);
-    } else if (d.verdict == VERDICT_MISS && wait_or_lead(r, i, &t->question.key)) {
+    } else if (wait_for_drop(r, i, &d) ||
+               (d.verdict == VERDICT_MISS && wait_or_lead(r, i, &t->question.key))) {
         sched_unclaim(r, t);
         task_free(t);
     } else {

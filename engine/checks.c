@@ -1,11 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* What can be known to fail before anything runs: resources that this machine does not have, secrets and inputs that are not there. */
+#include "base/arena.h"
 #include "base/err.h"
 #include "base/fs.h"
 #include "base/mem.h"
 #include "base/str.h"
 #include "base/units.h"
+#include "base/vec.h"
 #include "engine/run_impl.h"
+#include "steps/inputs.h"
 #include "workflows/expr.h"
 
 #include <dirent.h>
@@ -129,7 +132,31 @@ static int check_path(const struct instance_ref *i, int dir, const char *path, s
                    path[0] == '/' ? "" : " (paths start at the workflow's folder)");
 }
 
-/* Globs, and what depends on other steps, are looked at when the step becomes ready. */
+static int check_glob(struct run *r, const struct instance_ref *i, const char *pattern,
+                      struct err *err)
+{
+    struct arena *a = arena_new();
+    struct paths found = {0};
+    int rc = glob_expand(r->wf->dir, pattern, a, &found, err);
+
+    if (rc == 0 && found.v.len == 0) {
+        rc = err_set(err, ERR_USAGE, 0,
+                     "step '%s' reads %s, which matches no file: make one, or write {path: '%s', "
+                     "optional: true} if the step can do without",
+                     i->name, pattern, pattern);
+    }
+    vec_done(&found.v);
+    arena_free(a);
+    return rc;
+}
+
+static int check_place(struct run *r, const struct instance_ref *i, int dir, const char *path,
+                       struct err *err)
+{
+    return glob_is_pattern(path) ? check_glob(r, i, path, err) : check_path(i, dir, path, err);
+}
+
+/* What depends on other steps is looked at when the step becomes ready. */
 static int check_input(struct run *r, const struct instance_ref *i, const struct input *in, int dir,
                        struct err *err)
 {
@@ -141,17 +168,17 @@ static int check_input(struct run *r, const struct instance_ref *i, const struct
                           .row = &r->wf->steps[i->step].rows[i->row]};
     CLEANUP(sb_done) struct str path = {0};
 
-    if (in->optional || in->glob || (in->path->uses & ~early) != 0) {
+    if (in->optional || (in->path->uses & ~early) != 0) {
         return 0;
     }
     if (text_is_constant(in->path)) {
-        return check_path(i, dir, in->path->source, err);
+        return check_place(r, i, dir, in->path->source, err);
     }
     int rc = text_eval_string(in->path, &scope, &path, err);
     if (rc != 0) {
         return rc < 0 ? rc : 0;
     }
-    return strpbrk(sb_text(&path), "*?[") ? 0 : check_path(i, dir, sb_text(&path), err);
+    return check_place(r, i, dir, sb_text(&path), err);
 }
 
 static bool to_check(const struct run *r, uint32_t i, bool late)

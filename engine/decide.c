@@ -153,6 +153,7 @@ static bool objects_good(struct decider *d, uint32_t instance, const struct entr
                                 state == OBJECT_MISSING ? "gone" : "damaged");
     if (!d->read_only) {
         entry_drop(d->store, e->id);
+        prior_forget(d->prior, instance);
     }
     return false;
 }

@@ -297,11 +297,9 @@ void journal_free(struct journal *j)
         return;
     }
     j->closing = true;
+    journal_hurry(j); /* a run that is closed before its end leaves behind what happened */
     if (j->under_way > 0) {
         store_flush(j->store);
-    }
-    if (j->open) {
-        batch_free(j->open);
     }
     timer_free(j->timer);
     free(j->hit_instances);

@@ -230,3 +230,10 @@ const struct entry *prior_entry(struct prior *p, uint32_t instance)
     e = &p->slices[slice][instance - from];
     return e->id ? e : NULL;
 }
+
+void prior_forget(struct prior *p, uint32_t instance)
+{
+    if (p->slices[instance / SLICE]) {
+        p->slices[instance / SLICE][instance % SLICE].id = 0;
+    }
+}

@@ -17,6 +17,9 @@ int64_t prior_id(const struct prior *p, uint32_t instance); /* 0: never made, or
 /* The entry behind it; NULL: none, or it is gone. Lives as long as the prior. */
 const struct entry *prior_entry(struct prior *p, uint32_t instance);
 
+/* Its entry is no answer any more: its objects are gone. */
+void prior_forget(struct prior *p, uint32_t instance);
+
 /* Runs' `used`: an int64_t per instance, little-endian, in plan order; 0: none. */
 int64_t used_get(const void *used, uint32_t instance);
 /* Plans' `names` as the store keeps them: u32 count, a byte per instance (kind | executor << 4), the names NUL-separated. */

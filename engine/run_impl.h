@@ -56,6 +56,7 @@ struct instance {
     struct task *task;
     uint8_t phase;  /* enum phase */
     bool committed; /* its success is in the store */
+    bool dropped;   /* what it used was damaged, and it was asked again */
     uint32_t attempts;
 };
 

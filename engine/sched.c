@@ -138,7 +138,7 @@ static char *reads_nothing(const struct run *r, const struct step *m, const stru
                : xasprintf("%s %s", r->wf->steps[name->step].name, fate(r, name->step));
 }
 
-/* The first read output that is not there, in words (owned by the caller), or NULL. References covered by default() made their need order-only. */
+/* The first read output that is not there, in words (owned by the caller), or NULL. */
 static char *unreadable(const struct run *r, uint32_t step)
 {
     const struct step *m = &r->wf->steps[step];
@@ -150,6 +150,7 @@ static char *unreadable(const struct run *r, uint32_t step)
     for (uint32_t k = 0; k < m->n_reads && !missing; k++) {
         const struct expr_name *name = m->reads[k];
         if (name->root == ROOT_STEPS && name->step != NONE && r->marks[name->step] &&
+            !name->covered &&
             (name->field == FIELD_OUTPUTS || name->field == FIELD_VALUES ||
              name->field == FIELD_METRICS)) {
             missing = reads_nothing(r, m, name);

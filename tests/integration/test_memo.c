@@ -262,3 +262,65 @@ Test(memo, an_input_that_is_gone_stops_the_run_before_anything_runs)
     cr_expect_eq(rig_count(&rig, "started"), 0, "%s", LOG);
     cr_expect(strstr(LOG, "data.csv"), "%s", LOG);
 }
+
+static const struct mock_script slow[] = {
+    {.step = "a", .takes_ms = 5, .writes_outputs = true},
+    {.step = "*", .takes_ms = 5, .writes_outputs = true},
+};
+
+static void change_input(struct rig *r, struct run *run, const struct event *e, const char *name)
+{
+    (void)run;
+    (void)name;
+    if (e->type == EVENT_STARTED) {
+        rig_file(r, "data.csv", "changed while it runs\n");
+    }
+}
+
+Test(memo, an_input_that_changes_while_the_step_runs_is_not_stored)
+{
+    rig_scripts(&rig, slow, 2);
+    rig_file(&rig, "data.csv", "1\n");
+    rig.hook = change_input;
+    rig_run(&rig, "steps:\n  a: {run: x, inputs: {d: data.csv}, outputs: {o: o}}\n", NULL);
+    cr_expect_str_eq(rig.status, "succeeded", "%s", LOG);
+    cr_expect(strstr(LOG, "warning a") && strstr(LOG, "data.csv"), "%s", LOG);
+    rig.hook = NULL;
+    rig_run(&rig, "steps:\n  a: {run: x, inputs: {d: data.csv}, outputs: {o: o}}\n", NULL);
+    cr_expect_str_eq(rig_state(&rig, "a"), "succeeded", "%s", LOG);
+}
+
+Test(memo, publish_is_made_by_runs_and_by_hits)
+{
+    const char *yaml = "steps:\n  a: {run: x, outputs: {o: o}, publish: {o: out/model.bin}}\n";
+    char path[128];
+
+    rig_run(&rig, yaml, NULL);
+    (void)snprintf(path, sizeof(path), "%s/out/model.bin", rig.dir);
+    cr_expect_str_eq(rig.status, "succeeded", "%s", LOG);
+    cr_assert_eq(remove(path), 0, "%s was not published:\n%s", path, LOG);
+    rig_run(&rig, yaml, NULL);
+    cr_expect_str_eq(rig_state(&rig, "a"), "cached", "%s", LOG);
+    cr_expect_eq(remove(path), 0, "a hit publishes too");
+}
+
+Test(memo, a_damaged_object_is_a_miss_and_said)
+{
+    const char *yaml = "steps:\n  a: {run: x, outputs: {o: o}}\n";
+    struct arena *a = arena_new();
+    struct past_run run;
+    char id[32], hex[DIGEST_HEX + 1];
+
+    rig_run(&rig, yaml, NULL);
+    cr_assert_eq(history_resolve(rig.store, "latest", id, rig.err), 0);
+    cr_assert_eq(history_load(rig.store, id, a, &run, rig.err), 0);
+    digest_hex(&run.steps[0].result->outputs[0].digest, hex);
+    CLEANUP(cleanup_free) char *path = xasprintf("%s/store/objects/%.2s/%s", rig.dir, hex, hex + 2);
+    cr_assert_eq(remove(path), 0, "%s", path);
+    rig_run(&rig, yaml, NULL);
+    cr_expect_str_eq(rig_state(&rig, "a"), "succeeded", "%s", LOG);
+    cr_expect_eq(rig_count(&rig, "warning a"), 1, "%s", LOG);
+    rig_run(&rig, yaml, NULL);
+    cr_expect_str_eq(rig_state(&rig, "a"), "cached", "%s", LOG);
+    arena_free(a);
+}

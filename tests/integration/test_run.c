@@ -2,6 +2,7 @@
 /* Runs on the mock executor: order, slots, skipping, failing, retrying, stopping. */
 #include "base/arena.h"
 #include "base/err.h"
+#include "base/loop.h"
 #include "cache/store.h"
 #include "engine/history.h"
 #include "tests/integration/rig.h"
@@ -433,4 +434,53 @@ Test(run, a_closed_run_leaves_nothing_behind)
     char id[32];
     cr_expect_eq(history_resolve(rig.store, "latest", id, rig.err), 0, "%s", rig.err->msg);
     cr_expect_not(store_is_live(rig.store, id));
+}
+
+static void close_at_start(struct rig *r, struct run *run, const struct event *e, const char *name)
+{
+    (void)run;
+    (void)name;
+    if (e->type == EVENT_SUCCEEDED) {
+        r->done = true;
+        loop_stop(r->loop);
+    }
+}
+
+Test(run, closing_early_ends_what_runs)
+{
+    rig_scripts(&rig, stuck, 2);
+    rig.hook = close_at_start;
+    rig_run(&rig, "steps:\n  b: {run: x}\n  c: {run: y}\n  d: {run: z, needs: b}\n", NULL);
+    cr_expect_str_eq(rig_state(&rig, "b"), "running");
+    char id[32];
+    /* Its owner is gone without an end: a run that others may take up. */
+    cr_expect_eq(history_unfinished(rig.store, NULL, id, rig.err), 0);
+}
+
+Test(run, a_thousand_branches_in_order)
+{
+    struct str yaml = {0};
+
+    sb_puts(&yaml, "steps:\n  b:\n    run: 'y ${{ matrix.k }}'\n    matrix:\n      k: [0");
+    for (int i = 1; i < 1000; i++) {
+        sb_printf(&yaml, ", %d", i);
+    }
+    sb_puts(&yaml, "]\n  c: {run: z, needs: b}\n");
+    rig_run(&rig, sb_text(&yaml), &(struct run_options){.max_parallel = 7});
+    cr_expect_str_eq(rig.status, "succeeded");
+    cr_expect_eq(rig.counts[INSTANCE_SUCCEEDED], 1001);
+    cr_expect_eq(mock_peak(rig.mock), 7);
+    cr_expect(rig_before(&rig, "started b[k=41]", "started b[k=42]"));
+    sb_done(&yaml);
+}
+
+Test(run, an_empty_matrix_has_succeeded)
+{
+    rig_run(&rig,
+            "steps:\n"
+            "  b: {run: 'y ${{ matrix.k }}', matrix: {k: [1], exclude: [{k: 1}]}}\n"
+            "  c: {run: z, needs: b}\n",
+            NULL);
+    cr_expect_str_eq(rig.status, "succeeded");
+    cr_expect_str_eq(rig_state(&rig, "c"), "succeeded", "%s", LOG);
 }
