@@ -136,7 +136,9 @@ static int take_output(struct attempt *a, uint32_t n, struct err *err)
         return err_set(err, ERR_NOT_FOUND, 0, "output '%s' (%s) was not made", o->name, path);
     }
     if (rc != 0) {
-        return err_set(err, why.code, 0, "output '%s': %s", o->name, why.msg);
+        bool named = strcmp(o->name, path) == 0 && text_starts(why.msg, "output '");
+        return named ? err_set(err, why.code, 0, "%s", why.msg)
+                     : err_set(err, why.code, 0, "output '%s': %s", o->name, why.msg);
     }
     return check_output(o, made, err);
 }

@@ -292,3 +292,24 @@ Test(steps_attempt, conditions)
     cr_assert(step_condition(&r.world, &e, &yes, &r.err) == 0 && yes);
     room_close(&r);
 }
+
+Test(steps_attempt, what_cannot_be_kept_and_what_runs_on)
+{
+    struct room r;
+    room_open(&r, "steps:\n"
+                  "  fifo: {run: 'mkfifo $WF_OUT/p', outputs: {p: p}}\n"
+                  "  away: {run: 'ln -s /etc/passwd $WF_OUT/l', outputs: {l: l}}\n"
+                  "  left: {run: 'setsid sleep 60 & echo x > $WF_OUT/o', outputs: {o: o}}\n"
+                  "  values: {run: 'echo a=1 >> $WF_VALUES'}\n"
+                  "  stdout: {run: 'echo 1; echo 2', values: {v: stdout}}\n");
+    cr_assert_eq(room_run(&r, "fifo"), ATTEMPT_FAILED);
+    cr_assert(strstr(r.error, "output 'p' is a FIFO"), "%s", r.error);
+    cr_assert_eq(room_run(&r, "away"), ATTEMPT_FAILED);
+    cr_assert_eq(room_run(&r, "left"), ATTEMPT_SUCCEEDED, "%s", r.error);
+    cr_assert_eq(room_run(&r, "values"), ATTEMPT_FAILED);
+    cr_assert(strstr(r.error, "value 'a' was written to $WF_VALUES and is not declared"), "%s",
+              r.error);
+    cr_assert_eq(room_run(&r, "stdout"), ATTEMPT_SUCCEEDED, "%s", r.error);
+    cr_assert_str_eq(r.result->values[0].text, "1\n2");
+    room_close(&r);
+}
