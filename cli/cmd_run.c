@@ -130,6 +130,9 @@ static int finish(struct show *s, int64_t began_us)
     if (code != EXIT_OK) {
         return code;
     }
+    if (run_store_problem(s->run)) {
+        return EXIT_SYSTEM;
+    }
     return run_succeeded(s->run) ? EXIT_OK : EXIT_RUN_FAILED;
 }
 

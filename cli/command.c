@@ -35,6 +35,12 @@ int cli_fail(const struct cli *c, const struct err *err)
     return EXIT_SYSTEM;
 }
 
+int cli_fail_store(const struct cli *c, const struct err *err)
+{
+    (void)cli_fail(c, err);
+    return EXIT_SYSTEM;
+}
+
 int cli_usage(const struct cli *c, const char *fmt, ...)
 {
     fprintf(stderr, "%swf:%s ", tone_on(c->err_colour, TONE_BAD), tone_off(c->err_colour));

@@ -47,6 +47,8 @@ extern const size_t command_count;
 int cli_main(int argc, char **argv);
 /* Prints "wf: message" and maps the error to an exit code. */
 int cli_fail(const struct cli *c, const struct err *err);
+/* As cli_fail(), of a store that cannot be used: EXIT_SYSTEM whatever the cause. */
+int cli_fail_store(const struct cli *c, const struct err *err);
 int cli_usage(const struct cli *c, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 
 void help_command(const struct cli *c, const struct command *cmd);

@@ -53,7 +53,7 @@ int setup_store(const struct cli *c, struct store **ret)
 {
     struct err err = {0};
     struct store_options o = {.dir = c->store_dir, .read_only = true};
-    return store_open(&o, ret, &err) < 0 ? cli_fail(c, &err) : EXIT_OK;
+    return store_open(&o, ret, &err) < 0 ? cli_fail_store(c, &err) : EXIT_OK;
 }
 
 /* Prints what the loader found; EXIT_WORKFLOW when there were errors. */
@@ -102,7 +102,7 @@ int setup_open(const struct cli *c, const struct args *a, const char *file, bool
         struct store_options o = {
             .dir = c->store_dir, .loop = writes ? ret->loop : NULL, .read_only = !writes};
         if (store_open(&o, &ret->store, &err) < 0) {
-            code = cli_fail(c, &err);
+            code = cli_fail_store(c, &err);
         }
     }
     if (code == EXIT_OK) {
