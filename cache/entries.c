@@ -321,8 +321,8 @@ static int apply_verified(struct write *w, struct db *db, struct err *err)
 static int apply_drop(struct write *w, struct db *db, struct err *err)
 {
     struct note_write *n = CONTAINER_OF(w, struct note_write, write);
-    struct freed freed = {0};
-    int rc = entry_remove(n->store, db, n->id, &freed, err);
+    /* Its files stay for gc: the step that runs again may be making the same content just now. */
+    int rc = entry_remove(n->store, db, n->id, NULL, err);
 
     return rc < 0 ? rc : 0;
 }

@@ -20,7 +20,7 @@ int entry_after(struct store *s, int64_t after, size_t max, struct arena *a, str
 enum object_state entry_check_hashed(struct store *s, const struct entry *e,
                                      struct digest *ret_bad);
 
-/* What a removal freed; added to. */
+/* What a removal freed; added to. NULL in entry_remove(): the files stay, as strays that gc sweeps later. */
 struct freed {
     uint64_t objects, bytes;
 };

@@ -210,7 +210,7 @@ static int unlink_unnamed(struct release *r, const struct digest *d, uint64_t by
     enum object_kind other = kind == OBJECT_TREE ? OBJECT_FILE : OBJECT_TREE;
     int64_t refs = refs_of(r->db, object_head(d, other), r->err);
 
-    if (refs != 0) {
+    if (refs != 0 || !r->freed) {
         return refs < 0 ? (int)refs : 0;
     }
     object_name(d, name);
