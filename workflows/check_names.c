@@ -277,6 +277,7 @@ static void name_step(struct check *c, struct expr *e, bool in_default)
     if (!name_field(c, e, s))
         return;
     n->step = target;
+    n->covered = in_default;
     if (!branch)
         n->branch = NULL;
     check_add_need(c, target, false, n->field == FIELD_STATUS || in_default);

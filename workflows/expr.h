@@ -94,6 +94,7 @@ struct expr_name {
     const char *
         branch; /* steps['train[model=mlp]']: the one branch's instance name; NULL: all of the step's */
     const char *text; /* matrix axis, env name, source/model/replica/run member; NULL: none */
+    bool covered;     /* of ROOT_STEPS: inside default(), so that it may be absent */
 };
 struct expr {
     enum expr_op op;
