@@ -116,9 +116,7 @@ int build_env(struct attempt *a, const char *inputs_path, const char *values_pat
     set_axes(&e, row);
     set_env(&e, "WF_OUT", a->scope.out_dir);
     set_env(&e, "WF_VALUES", values_path);
-    if (inputs_path) {
-        set_env(&e, "WF_INPUTS", inputs_path);
-    }
+    set_env(&e, "WF_INPUTS", inputs_path);
     set_env(&e, "WF_RUN", a->w->run);
     set_env(&e, "WF_STEP", a->i.name);
     set_env(&e, "WF_ATTEMPT", number);
@@ -349,6 +347,22 @@ void common_job(struct attempt *a)
 
 /* --- host --- */
 
+/* In a container an image's own user writes there, whatever our umask. */
+static int make_parent(struct attempt *a, const char *path, size_t len, struct err *err)
+{
+    int rc = fs_mkdirs(arena_printf(a->arena, "%s/%.*s", a->out_dir, (int)len, path), 0755, err);
+
+    for (size_t at = 1; rc == 0 && !a->host && at <= len; at++) {
+        if (at == len || path[at] == '/') {
+            const char *folder = arena_printf(a->arena, "%s/%.*s", a->out_dir, (int)at, path);
+            rc = chmod(folder, 0777) == 0
+                     ? 0
+                     : err_set(err, ERR_IO, errno, "cannot open the folder '%s' to all", folder);
+        }
+    }
+    return rc;
+}
+
 /* $WF_OUT is there; the folders of outputs below it are ours to make. */
 int make_parents(struct attempt *a, struct err *err)
 {
@@ -357,9 +371,7 @@ int make_parents(struct attempt *a, struct err *err)
     for (uint32_t n = 0; n < a->step->n_outputs && rc == 0; n++) {
         const char *slash = strrchr(a->job.outputs[n], '/');
         if (slash) {
-            rc = fs_mkdirs(arena_printf(a->arena, "%s/%.*s", a->out_dir,
-                                        (int)(slash - a->job.outputs[n]), a->job.outputs[n]),
-                           a->host ? 0755 : 0777, err);
+            rc = make_parent(a, a->job.outputs[n], (size_t)(slash - a->job.outputs[n]), err);
         }
     }
     return rc;
@@ -386,13 +398,8 @@ static int surroundings_host(struct attempt *a, struct err *err)
     const char *cwd = NULL;
     rc = rc == 0 ? step_cwd(&a->scope, &cwd, err) : rc;
     a->job.workdir = cwd;
-    /* References in `env` note places too, so the list of inputs comes last; its path is known. */
-    bool listed = a->scope.n_inputs > 0 || a->places.len > 0;
-    for (uint32_t n = 0; n < a->step->n_env && !listed; n++) {
-        listed = (a->step->env[n].value->uses & USES_STEPS) != 0;
-    }
-    rc = rc == 0 ? build_env(a, listed ? slot->inputs_path : NULL, slot->values_path, err) : rc;
-    if (rc == 0 && listed) {
+    rc = rc == 0 ? build_env(a, slot->inputs_path, slot->values_path, err) : rc;
+    if (rc == 0) { /* references in `env` note places too, so the list of inputs comes last */
         sb_clear(&text);
         write_inputs(a, &text);
         rc = rewrite(slot->inputs_fd, slot->inputs_path, &slot->inputs, &text, err);
