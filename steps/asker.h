@@ -62,15 +62,12 @@ struct specs {
 /* What holds for all branches of a step; kept for matrix steps. */
 struct facts {
     bool builtin, host;
-    bool complex;       /* an expression does more with a path than naming it */
-    bool files;         /* hashFiles() */
-    bool dynamic_words; /* words depend on params or axes */
+    bool complex; /* an expression does more with a path than naming it */
+    bool files;   /* hashFiles() */
     const char *why_not;
     uint32_t n_reads;
     const struct expr_name **reads;
     const char **read_texts; /* "steps.train.outputs.model" */
-    uint32_t n_words;
-    const char **words; /* below the workflow's folder, cleaned */
 };
 
 /* What question_work() found for one instance. */
@@ -112,7 +109,7 @@ struct facts *facts_get(struct asker *k, const struct instance_ref *i, struct ar
 /* stat through the table. Borrowed until the next look. */
 struct memo *memo_look(struct asker *k, const char *path, size_t len);
 /* The words of this branch that name existing files, as specs. */
-void words_find(struct asker *k, const struct facts *f, struct step_scope *s, struct specs *specs);
+void words_find(struct asker *k, struct step_scope *s, struct specs *specs);
 bool is_published(struct asker *k, const char *rel);
 /* Where a program lies; NULL: nowhere. Borrowed until the next look. */
 const char *program_find(struct asker *k, const char *name, const char *cwd, const char *path_env);

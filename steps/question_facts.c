@@ -176,11 +176,6 @@ static void collect_reads(struct collect *c, const struct step *s)
     take_reads(c);
 }
 
-static bool dynamic(const struct text *t)
-{
-    return t && t->n_parts > 0 && (t->uses & (USES_PARAMS | USES_MATRIX));
-}
-
 struct facts *facts_get(struct asker *k, const struct instance_ref *i, struct arena *a)
 {
     const struct step *s = &k->w->wf->steps[i->step];
@@ -196,10 +191,6 @@ struct facts *facts_get(struct asker *k, const struct instance_ref *i, struct ar
     f->host = !f->builtin && s->executor == EXECUTOR_PROCESS;
     f->why_not = reason_not(s);
     collect_reads(&c, s);
-    f->dynamic_words = dynamic(s->run);
-    for (uint32_t n = 0; n < s->n_command; n++) {
-        f->dynamic_words = f->dynamic_words || dynamic(s->command[n]);
-    }
     if (keep) {
         k->facts[i->step] = f;
     }

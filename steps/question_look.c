@@ -186,7 +186,7 @@ int specs_build(struct asker *k, const struct facts *f, struct step_scope *s, st
         rc = add_source(k, s, ret, err);
     }
     if (rc == 0 && f->host) {
-        words_find(k, f, s, ret);
+        words_find(k, s, ret);
     }
     /* What a step's output names ("${{ steps.build.outputs.tool }}") is no program of this machine: its digest is in the key already. */
     bool own = s->step->n_command > 0 &&

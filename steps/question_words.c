@@ -230,12 +230,11 @@ static int by_rel(const void *a, const void *b)
     return strcmp(((const struct spec *)a)->rel, ((const struct spec *)b)->rel);
 }
 
-void words_find(struct asker *k, const struct facts *f, struct step_scope *s, struct specs *specs)
+void words_find(struct asker *k, struct step_scope *s, struct specs *specs)
 {
     const struct step *step = s->step;
     struct hunt h = {.k = k, .a = s->scope.arena, .specs = specs, .declared = specs->v.len};
 
-    (void)f;
     if (step->workdir && scope_text(s, step->workdir, &h.workdir, NULL) != 0) {
         return; /* the attempt will say why */
     }
