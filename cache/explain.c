@@ -160,6 +160,8 @@ static void expression(struct diff *d, const char *part, const char *name, const
         add_values(d, "param", name + 7, old, now);
     } else if (text_starts(name, "matrix.")) {
         add_values(d, "matrix", name + 7, old, now);
+    } else if (text_starts(name, "expression.")) {
+        add_values(d, "expression", name + 11, old, now);
     } else {
         add_values(d, part, name, old, now);
     }

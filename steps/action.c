@@ -215,10 +215,41 @@ static void on_name(struct expr *e, bool in_default, void *arg)
     }
 }
 
+/* An expression that computes from params and axes counts by what it gives: a param it reads without effect is no difference. What needs more than
+ * these counts by the names in it, and so does a bare name, for that is what `explain` can say best. False: by its names. */
+static bool add_computed(struct work *k, const struct expr *e)
+{
+    CLEANUP(sb_done) struct str name = {0};
+    struct value v;
+
+    if (e->op == EXPR_NAME || (expr_uses(e) & ~(uint32_t)(USES_PARAMS | USES_MATRIX)) != 0) {
+        return false;
+    }
+    if (expr_eval(e, &k->scope, &v, NULL) != 0) {
+        return false; /* said when the step starts */
+    }
+    sb_puts(&name, "expression.");
+    sb_add(&name, e->source.data, e->source.len);
+    CLEANUP(sb_done) struct str text = {0};
+    struct jsonw w;
+    jw_init(&w, &text, false);
+    value_json(&v, &w); /* with its type: a list is several words where a string is one */
+    *vec_push(&k->values) =
+        (struct action_value){.text = arena_memdup(k->scope.arena, sb_text(&name), name.len + 1),
+                              .value = arena_memdup(k->scope.arena, sb_text(&text), text.len + 1)};
+    return true;
+}
+
 static void collect(struct work *k, struct text *t)
 {
-    if (t && t->n_parts > 0 && (t->uses & (USES_PARAMS | USES_MATRIX))) {
-        text_each_name(t, on_name, k);
+    if (!t || !(t->uses & (USES_PARAMS | USES_MATRIX))) {
+        return;
+    }
+    for (uint32_t n = 0; n < t->n_parts; n++) {
+        struct expr *e = t->parts[n].literal ? NULL : t->parts[n].expr;
+        if (e && !add_computed(k, e)) {
+            expr_each_name(e, on_name, k);
+        }
     }
 }
 

@@ -7,7 +7,8 @@
  *    "kind":"train","kind_version":1,         the version of wf's own code for the kind
  *    "network":"host","options":{…},          of select, aggregate, ingest: all that changes the result
  *    "outputs":[{"name":…,"non_empty":true,"path":…,"sha256":…},…],"platform":"linux/amd64" (host steps),
- *    "secrets":["TOKEN"],"shell":…,"values":{"params.lr":"0.1","matrix.model":"mlp",…},  expressions' text and value, paths left out
+ *    "secrets":["TOKEN"],"shell":…,"values":{"params.lr":"0.1","matrix.model":"mlp",…},  expressions' text and value, paths left out; one that
+ *                                             computes ("expression.matrix.model == 'forest' && params.trees") counts by what it gives
  *    "value_names":[…],"version":…,"wf_env":{"WF_MATRIX_MODEL":"mlp"},"workdir":…}
  * action (what a run adds), members sorted; those without content are left out:
  *   {"image":"sha256:…","inputs":[{"digest":"sha256:…","exec":true,"kind":"file|tree|absent","name":…,"path":…},…],
