@@ -80,11 +80,6 @@ static void key_sha256(struct loader *l, struct step *s, const struct entry *e)
     load_sha256(l, e, &s->source_sha256);
 }
 
-static void key_unpack(struct loader *l, struct step *s, const struct entry *e)
-{
-    load_bool(l, e, &s->unpack);
-}
-
 static void key_timeout(struct loader *l, struct step *s, const struct entry *e)
 {
     if (load_duration(l, e, &s->timeout_ms) && s->timeout_ms == 0)
@@ -238,7 +233,6 @@ static const struct key_handler {
     {"continue_on_error", key_continue},
     {"source", key_source},
     {"sha256", key_sha256},
-    {"unpack", key_unpack},
     {"metric", load_select_key},
     {"mode", load_select_key},
     {"at_least", load_select_key},

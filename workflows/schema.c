@@ -149,8 +149,6 @@ static const struct schema_key step_keys[] = {
          "Where the data comes from: a path, http:// or https://. Read as ${{ source.path }}."),
     STEP("sha256", BIT(KIND_INGEST), "64 hexadecimal digits", REF("sha256"),
          "What the fetched source must be."),
-    STEP("unpack", BIT(KIND_INGEST), "true or false", REF("boolean"),
-         "true: the fetched archive (tar, zip) is unpacked."),
     STEP("from", BIT(KIND_SELECT) | BIT(KIND_SERVE) | BIT(KIND_AGGREGATE),
          "a step name or a list of step names", REF("name_or_names"),
          "The steps whose branches are chosen from, or combined."),
@@ -172,6 +170,7 @@ static const struct schema_key step_keys[] = {
          "{\"enum\": [\"mean\", \"vote\", \"union\", \"concat\", \"best\"]}",
          "mean by element, vote by most frequent, union or concat of lists, best: the best-ranked "
          "file. Or run: for your own."),
+    LATER("unpack", BIT(KIND_INGEST), "true: the fetched archive (tar, zip) is unpacked."),
     LATER("pool", ALL, "A pool whose slots the step takes."),
     LATER("slots", ALL, "How many slots of the pool."),
     LATER("checkpoint", PROCESS, "A folder kept between the attempts of a step."),

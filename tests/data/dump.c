@@ -220,7 +220,6 @@ static void put_kind(struct jsonw *w, const struct workflow *wf, const struct st
 {
     put_text(w, "source", s->source);
     put_word(w, "source_sha256", s->source_sha256);
-    put_flag(w, "unpack", s->unpack);
     if (s->select != NULL) {
         const struct select_options *o = s->select;
         put_from(w, wf, o->from, o->n_from);
