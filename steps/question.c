@@ -507,8 +507,8 @@ static bool changed(struct asker *k, const struct seen_input *in)
     struct stat st;
     struct digest now;
 
-    if (!in->path) {
-        return false; /* another step's output: its copy is checked by the attempt */
+    if (!in->path || source_is_url(in->path)) {
+        return false; /* another step's output, whose copy the attempt checks; or fetched, once */
     }
     if (stat(in->path, &st) != 0) {
         return in->kind != 'a';
