@@ -63,5 +63,54 @@ flow() { cat >"$1"; }
 invalid() { printf '%s\n' "$1" >invalid.yaml; try 3 wf run invalid.yaml; try 3 wf check invalid.yaml; }
 # as_user COMMAND…: as a normal user where we are root
 as_user() { if [ "$(id -u)" = 0 ]; then setpriv --reuid=65534 --regid=65534 --clear-groups "$@"; else "$@"; fi; }
+# need_engine: skips the story where no container engine can be had
+need_engine() {
+    wf doctor --json >"$T/doctor" 2>/dev/null
+    jq -e 'any(.. | objects; (.name? // .what? // .check?) == "containers" and ((.status? // .state? // .result?) == "ok" or .ok? == true))' "$T/doctor" >/dev/null ||
+        skip "no container engine: $(wf doctor 2>/dev/null | grep -i container | head -1)"
+    [ -x /bin/busybox ] || skip "a static busybox is missing (Debian: busybox-static)"
+}
+# engine METHOD PATH [curl options…]: a call of the engine's API; podman's program where wf starts the service itself
+engine_socket() { local h=${WF_CONTAINER_HOST-}; echo "${h#unix://}"; }
+# image NAME FOLDER: builds FOLDER (it has a Containerfile) as localhost/NAME
+image() {
+    if [ -n "${WF_CONTAINER_HOST-}" ]; then
+        tar -C "$2" -cf "$T/context.tar" . &&
+            curl -sS --unix-socket "$(engine_socket)" -X POST -H 'Content-Type: application/x-tar' --data-binary "@$T/context.tar" \
+                "http://d/v1.40/build?dockerfile=Containerfile&t=localhost/$1&nocache=1&timestamp=0" >"$T/build" 2>&1 && ! grep -q '"error"' "$T/build"
+    else
+        podman build -q --no-cache --timestamp 0 -t "localhost/$1" -f "$2/Containerfile" "$2" >"$T/build" 2>&1
+    fi || { cat "$T/build" >&2; return 1; }
+}
+# busybox_image NAME [TEXT [LINES]]: an image from scratch with busybox and a file /what that holds TEXT
+busybox_image() {
+    rm -rf "$T/context"
+    mkdir -p "$T/context/bin" "$T/context/tmp"
+    cp /bin/busybox "$T/context/bin/busybox"
+    for applet in sh cat echo ls sleep touch test env id mkdir head tail wc wget nc dd ps kill sort grep cut tr; do ln -s busybox "$T/context/bin/$applet"; done
+    echo "${2-}" >"$T/context/what"
+    chmod 1777 "$T/context/tmp"
+    find "$T/context" -exec touch -h -d 2020-01-01 {} +
+    printf 'FROM scratch\nCOPY bin /bin\nCOPY tmp /tmp\nCOPY what /what\nENV PATH=/bin\n%s\n' "${3-}" >"$T/context/Containerfile"
+    image "$1" "$T/context"
+}
+drop_image() {
+    if [ -n "${WF_CONTAINER_HOST-}" ]; then
+        curl -sS --unix-socket "$(engine_socket)" -X DELETE "http://d/v1.40/images/localhost/$1?force=1" >/dev/null 2>&1
+    else
+        podman rmi -f "localhost/$1" >/dev/null 2>&1
+    fi
+}
+# containers: how many of this store's containers the engine knows, running or not
+containers() {
+    local label
+    label="wf.store=$(cat "$WF_STORE/id" 2>/dev/null || sqlite3 "$WF_STORE/wf.db" "SELECT value FROM meta WHERE name = 'id'")"
+    if [ -n "${WF_CONTAINER_HOST-}" ]; then
+        curl -sS --unix-socket "$(engine_socket)" -G "http://d/v1.40/containers/json" -d all=1 --data-urlencode "filters={\"label\":[\"$label\"]}" | jq length
+    else
+        podman ps -a -q --filter "label=$label" | wc -l
+    fi
+}
+no_containers() { [ "$(containers)" = 0 ]; }
 skip() { echo "SKIP: $*"; exit 77; }
 finish() { echo "1..$checks"; [ "$failures" = 0 ] || { echo "$failures of $checks checks failed" >&2; exit 1; }; exit 0; }

@@ -50,6 +50,8 @@ no_process "the whole tree is gone" "$mark"
 rm -f "$T/up"
 background run k.yaml
 check "it started" wait_for 5 test -e "$T/up"
+running() { [ "$(wf runs --json | jq -r '.[0].status')" = running ]; }
+check "runs shows it running" wait_for 3 running
 kill -KILL $pid; wait $pid 2>/dev/null
 no_process "steps die with their wf" "$mark 304"
 pkill -f "^$T/$mark 30[0-3]"

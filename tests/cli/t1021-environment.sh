@@ -24,7 +24,7 @@ check_out runid.o "$run"
 check_out runid2.o "$run $run manual"
 export PASSED=two PATH="$PATH:/opt" HOME=/ TMPDIR=${TMPDIR:-/tmp} LEAK=2
 try 0 wf run w.yaml
-check_ran "runid runid2"
+check_ran "runid runid2 where[k=v]"
 check_verdict runid uncacheable
 sed -i 's/TOP: top/TOP: other/' w.yaml
 try 0 wf run w.yaml

@@ -55,7 +55,7 @@ try 0 wf run t.yaml
 try 0 wf run t.yaml; check_ran ""
 sleep 1.1
 try 0 wf run t.yaml; check_ran a
-json '.steps[0].cache.why | length > 0' true <(wf show --json)
+json '.steps[0] | [.cache.why, .cache.note] | tostring | test("ttl|old|fresh|ago")' true <(wf show --json)
 sed -i 's/ttl: 1s/ttl: 1d/' t.yaml
 sleep 1.1
 try 0 wf run t.yaml; check_ran ""

@@ -12,7 +12,7 @@ E
 touch go
 try 0 wf run w.yaml
 check_out b.o one
-same "said" "$(wf show --json | jq -c '[.steps[] | select(.name == "a" or .name == "f") | .cache.why | tostring | test("input"; "i")]')" '[true,true]'
+same "said" "$(wf show --json | jq -c '[.steps[] | select(.name == "a" or .name == "f") | [.cache.why, .cache.note, .note] | tostring | test("input.*changed"; "i")]')" '[true,true]'
 same "not stored" "$(wf cache ls --json | jq -c '[.[].step] | sort | unique')" '["b","touches"]'
 rm go; echo one >in.txt; rm d/new
 try 0 wf run w.yaml

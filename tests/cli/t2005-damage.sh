@@ -33,23 +33,31 @@ check_out b.o "$good"
 rm -f "$(wf outputs latest b.o)"
 try 0 wf run w.yaml
 check_ran b
-# a step that writes into its predecessor's output
+# a step that writes into its predecessors' outputs: found out, and never a wrong result
 flow v.yaml <<'E'
-params: {n: 1}
+params: {n: 1, tamper: true}
 steps:
   small: {run: 'seq 10 > ${{ outputs.o }}', outputs: {o: o}}
-  large: {run: 'head -c 3000000 /dev/zero > ${{ outputs.o }}', outputs: {o: o}}
   dir: {run: 'mkdir ${{ outputs.d }}; seq 10 > ${{ outputs.d }}/f', outputs: {d: d}}
+  large: {run: 'head -c 3000000 /dev/zero > ${{ outputs.o }}', outputs: {o: o}}
   vandal:
     run: |
-      for f in ${{ steps.small.outputs.o }} ${{ steps.large.outputs.o }} ${{ steps.dir.outputs.d }}/f; do chmod u+w $f || true; echo vandal >> $f || true; done
+      for f in ${{ steps.small.outputs.o }} ${{ steps.large.outputs.o }} ${{ steps.dir.outputs.d }}/f; do
+        if ${{ params.tamper }}; then chmod u+w $f || true; echo vandal >> $f || true; fi
+      done
       echo ${{ params.n }} > ${{ outputs.o }}
     outputs: {o: o}
-  reader: {needs: vandal, run: 'cat ${{ steps.small.outputs.o }} ${{ steps.large.outputs.o }} ${{ steps.dir.outputs.d }}/f | wc -c > ${{ outputs.o }}', outputs: {o: o}}
+  reader: {needs: vandal, run: 'cat ${{ steps.small.outputs.o }} ${{ steps.dir.outputs.d }}/f | wc -c > ${{ outputs.o }}', outputs: {o: o}}
+  links: {needs: vandal, run: 'wc -c < ${{ steps.large.outputs.o }} > ${{ outputs.o }}', outputs: {o: o}}
 E
-wf run v.yaml >.out 2>.err
-try 0 wf run v.yaml -p n=2
-wf run v.yaml >.out 2>.err
-try 0 wf run v.yaml
-check_out reader.o 3000042
+for n in 1 2; do
+    wf run v.yaml -p n=$n >.out 2>.err
+    check_out reader.o 42
+    says altered
+    check "never a wrong result" test "$(status_of links)" = failed -o "$(out links.o 2>/dev/null)" = 3000000
+done
+try 0 wf run v.yaml -p tamper=false
+check_out reader.o 42
+check_out links.o 3000000
+check_store
 finish
