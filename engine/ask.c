@@ -65,6 +65,7 @@ static bool wait_or_lead(struct run *r, uint32_t instance, const struct digest *
 {
     uint32_t leader = keys_find(&r->keys, key);
     struct waiters *w;
+    struct queue list;
 
     if (leader == instance) {
         return false;
@@ -76,9 +77,9 @@ static bool wait_or_lead(struct run *r, uint32_t instance, const struct digest *
         if (works || commits) {
             w = keys_waiters(&r->keys, leader);
             r->instances[instance].phase = PHASE_WAITING;
-            queue_push(r, &(struct queue){w->head, w->tail}, instance);
-            w->tail = instance;
-            w->head = w->head == NONE ? instance : w->head;
+            list = (struct queue){w->head, w->tail};
+            queue_push(r, &list, instance);
+            *w = (struct waiters){list.head, list.tail};
             if (commits) {
                 journal_hurry(r->journal);
             }

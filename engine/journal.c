@@ -19,10 +19,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#ifndef WF_VERSION
-#define WF_VERSION "0.1.0"
-#endif
-
 enum {
     DELAY_MS = 20,
     FULL_EVENTS = 256,

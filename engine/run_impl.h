@@ -11,7 +11,6 @@
 #include "engine/keys.h"
 #include "engine/run.h"
 
-struct json_text;
 struct loop_idle;
 struct statcache;
 struct timer;
@@ -42,11 +41,10 @@ struct task {
     struct attempt *attempt;
     struct timer *timer;
     int64_t since_us;
-    bool holds;     /* a slot and resources */
-    bool answered;  /* its inputs were read once: a second "read first" is not believed forever */
-    bool keep;      /* its result goes into the cache */
-    bool cancelled; /* we asked for its end */
-    char *because;  /* owned */
+    bool holds;               /* a slot and resources */
+    bool keep;                /* its result goes into the cache */
+    bool cancelled;           /* we asked for its end */
+    char *because;            /* owned */
     struct task *prev, *next; /* in run->tasks */
 };
 
