@@ -185,7 +185,8 @@ static const struct past_step *past(const struct past_run *run, const char *name
             return &run->steps[i];
         }
     }
-    return NULL;
+    cr_assert_fail("%s is not in the history", name);
+    abort();
 }
 
 Test(memo, history_is_the_run_again)
