@@ -48,8 +48,7 @@ check_store() {
     local dir=${1:-$WF_STORE} bad
     bad=$(sqlite3 "file:$dir/wf.db?mode=ro" 'PRAGMA integrity_check; PRAGMA foreign_key_check' 2>&1)
     [ "$bad" = ok ] || { fail "store: $bad"; return; }
-    bad=$(cd "$dir/objects" && find . -type f -printf '%P\n' | grep -v '[^0-9a-f/]' |
-        while read -r f; do h=$(sha256sum <"$f"); [ "${h%% *}" = "${f/\//}" ] || echo "$f"; done)
+    bad=$(cd "$dir/objects" && find . -type f -printf '%P\n' | grep -v '[^0-9a-f/]' | xargs -r sha256sum | awk '{ name = $2; sub("/", "", name); if (name != $1) print $2 }')
     if [ -z "$bad" ]; then echo "ok $checks - store intact"; else fail "objects not what their names say: $bad"; fi
 }
 # no_process TEXT WORDS: no process with these words in its arguments (or soon none)
