@@ -68,8 +68,14 @@ static void keep_log_object(struct attempt *a)
         return;
     }
     log_moved(a);
-    r->has_log =
-        objects_put_file(a->w->store, a->slot->log_path, true, &r->log, &r->log_bytes, NULL) == 0;
+    /* Another step that is being started may still hold our side of it: then a copy does. */
+    const char *path = a->slot->log_path;
+    r->has_log = objects_put_file(a->w->store, path, true, &r->log, &r->log_bytes, NULL) == 0;
+    if (!r->has_log) {
+        r->has_log =
+            objects_put_file(a->w->store, path, false, &r->log, &r->log_bytes, NULL) == 0 &&
+            unlink(path) == 0;
+    }
     if (!r->has_log) {
         name_log(a);
     }
