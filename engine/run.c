@@ -10,6 +10,7 @@
 #include "cache/statcache.h"
 #include "cache/store.h"
 #include "engine/compiled.h"
+#include "engine/leftovers.h"
 #include "engine/run_impl.h"
 #include "steps/container.h"
 
@@ -271,6 +272,7 @@ static void on_deadline(void *arg)
 
 static void reap_leftovers(struct run *r)
 {
+    leftovers_end(r->o.store);
     for (int k = 0; k < EXECUTOR_COUNT; k++) {
         if (r->opened[k] && r->opened[k]->ops->reap) {
             r->opened[k]->ops->reap(r->opened[k], r->o.store);
