@@ -16,7 +16,7 @@ cat >short.yaml <<'Y'
 steps: {short: {run: "true"}}
 Y
 export WF_STORE_MARK="$T/mark"
-wf run long.yaml >/dev/null 2>&1 &
+"$WF" run long.yaml >/dev/null 2>&1 &
 pid=$!
 wait_for 10 test -s "$T/mark" || fail "the step did not start"
 kill -9 $pid
