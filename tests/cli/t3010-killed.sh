@@ -19,6 +19,8 @@ export WF_STORE_MARK="$T/mark"
 "$WF" run long.yaml >/dev/null 2>&1 &
 pid=$!
 wait_for 10 test -s "$T/mark" || fail "the step did not start"
+recorded() { wf runs --json | jq -e '.[] | select(.workflow == "long" and .status == "running")'; }
+check "the run is recorded" wait_for 5 recorded
 kill -9 $pid
 wait $pid 2>/dev/null
 try 0 wf run short.yaml
