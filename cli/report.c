@@ -13,29 +13,78 @@
 
 #include <string.h>
 
+enum { NAMED_STEPS = 8 }; /* of an outcome, at a run's end */
+
+/* How an outcome is called in the closing table. */
+static const char *outcome_word(enum instance_state s)
+{
+    return s == INSTANCE_SUCCEEDED ? "ran"
+           : s == INSTANCE_CACHED  ? "reused"
+                                   : instance_state_names[s];
+}
+
+/* "ingest, train (3), select": the steps with branches in this state, the first few by name. */
+static void add_steps(const struct run_state *s, const struct plan *p, enum instance_state state,
+                      struct str *out)
+{
+    uint32_t named = 0, more = 0;
+    for (uint32_t step = 0; step < p->wf->n_steps; step++) {
+        uint32_t n = 0;
+        for (uint32_t i = p->first[step]; i < p->first[step + 1]; i++) {
+            n += s->instances[i].state == state;
+        }
+        if (n == 0) {
+            continue;
+        }
+        if (named == NAMED_STEPS) {
+            more += n;
+            continue;
+        }
+        sb_printf(out, "%s%s", named++ ? ", " : "", p->wf->steps[step].name);
+        if (p->wf->steps[step].is_matrix) {
+            sb_printf(out, " (%u)", n);
+        }
+    }
+    if (more > 0) {
+        sb_printf(out, " and %u more", more);
+    }
+}
+
+/* A line per outcome: how many, how much time that saved, which. */
+static void add_outcomes(const struct cli *c, struct run *r, struct str *out)
+{
+    const struct run_state *s = run_state_of(r);
+    struct table *t = table_new(3, NULL);
+    for (int i = 0; i < INSTANCE_STATE_COUNT; i++) {
+        if (s->counts[i] == 0) {
+            continue;
+        }
+        struct str count = {0}, steps = {0};
+        sb_u64(&count, s->counts[i]);
+        if (i == INSTANCE_CACHED && run_saved_ms(r) > 0) {
+            sb_puts(&count, ", saved ");
+            add_duration(&count, run_saved_ms(r));
+        }
+        add_steps(s, run_plan(r), (enum instance_state)i, &steps);
+        table_cell(t, tone_of_status(instance_state_names[i]), "  %s",
+                   outcome_word((enum instance_state)i));
+        table_cell(t, TONE_NONE, "%s", sb_text(&count));
+        table_cell(t, TONE_DIM, "%s", sb_text(&steps));
+        sb_done(&count);
+        sb_done(&steps);
+    }
+    table_print(t, c->colour, c->out_tty ? c->width : 0, out);
+    table_free(t);
+}
+
 void report_end(const struct cli *c, struct run *r, int64_t took_ms, struct str *out)
 {
     const struct run_state *s = run_state_of(r);
     enum tone tone = run_succeeded(r) ? TONE_GOOD : TONE_BAD;
     sb_printf(out, "%s%s%s in ", tone_on(c->colour, tone), s->status, tone_off(c->colour));
     add_duration(out, took_ms);
-    sb_puts(out, ": ");
-    const char *between = "";
-    for (int i = 0; i < INSTANCE_STATE_COUNT; i++) {
-        if (s->counts[i] > 0) {
-            sb_printf(out, "%s%u %s", between, s->counts[i],
-                      i == INSTANCE_SUCCEEDED ? "ran"
-                      : i == INSTANCE_CACHED  ? "reused"
-                                              : instance_state_names[i]);
-            between = ", ";
-        }
-    }
-    if (run_saved_ms(r) > 0) {
-        sb_puts(out, " (saved ");
-        add_duration(out, run_saved_ms(r));
-        sb_putc(out, ')');
-    }
     sb_putc(out, '\n');
+    add_outcomes(c, r, out);
     uint32_t first = run_first_failure(r);
     if (first != UINT32_MAX) {
         sb_printf(out, "first failure: %s   (wf show %s)\n", run_plan(r)->instances[first].name,
