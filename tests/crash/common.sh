@@ -34,6 +34,6 @@ converges() {
 killed_at() {
     local point=$1 rc=0
     shift
-    HOLD=20 WF_FAILPOINT=$point timeout 60 "$WF" "$@" >"$T/.out" 2>"$T/.err" || rc=$?
+    HOLD=2 WF_FAILPOINT=$point timeout 60 "$WF" "$@" >"$T/.out" 2>"$T/.err" || rc=$?
     [ $rc = 137 ] || [ $rc = 9 ]
 }
