@@ -14,7 +14,7 @@
  *   {"image":"sha256:…","inputs":[{"digest":"sha256:…","exec":true,"kind":"file|tree|absent","name":…,"path":…},…],
  *    "program":"sha256:…",                    of a host step: command[0], where it is a file
  *    "steps":[{"branch":"model=mlp","digest":…,"exec":true,"kind":"file|tree","path":"model.bin","ref":"steps.train.outputs.model"},…],
- *    "values":{"steps.count.values.n":"12"},"work":"sha256:…"}
+ *    "values":{"steps.count.values.n":"\"12\""},"work":"sha256:…"}   each as JSON, so that a list and a string that reads like it differ
  * key = SHA-256("wf-action-1\0" + action). No path of this machine, host, time, run id, executor or step name is in it. */
 #ifndef WF_STEPS_ACTION_H
 #define WF_STEPS_ACTION_H

@@ -68,6 +68,8 @@ struct facts {
     uint32_t n_reads;
     const struct expr_name **reads;
     const char **read_texts; /* "steps.train.outputs.model" */
+    const struct expr **
+        chains; /* what is taken of the name, as `steps.select.models[0].path`; NULL: the whole of it */
 };
 
 /* What question_work() found for one instance. */
@@ -140,6 +142,20 @@ int hash_patterns(const struct world *w, struct arena *a, const struct value *pa
                   uint32_t count, struct value *ret, struct err *err);
 /* Everything that stands in the key for a URL or path under `time` and `change`. */
 void location_digest(const char *source, struct digest *ret);
+
+/* What `.member`, `[index]` and `.*` around a name take of it. */
+struct chain_output {
+    const char *ref; /* "steps.select.models[0].path", and the way down from there */
+    struct output_ref output;
+};
+struct chain_read {
+    const char *text; /* the chain as written */
+    const char *json; /* its value with its types, paths as placeholders; NULL: it is one path */
+    struct chain_output *outputs;
+    size_t n_outputs;
+};
+/* 0; 1: absent; negative: it cannot be told, and the whole of what its name says has to do. In the scope's arena. */
+int chain_read(struct step_scope *s, const struct expr *chain, struct chain_read *ret);
 
 /* A part of another step's output as an input: `${{ steps.x.outputs.y }}/sub`. */
 struct part_ref {

@@ -5,6 +5,7 @@
 #include "base/arena.h"
 #include "base/err.h"
 #include "base/http.h"
+#include "base/json.h"
 #include "base/mem.h"
 #include "base/str.h"
 #include "base/vec.h"
@@ -116,12 +117,15 @@ static void add_output(struct ask *q, const char *ref, const struct output_ref *
                              .digest = o->output->digest};
 }
 
+/* With its type: a list is several words where a string that reads like it is one. */
 static void add_value(struct ask *q, const char *text, const struct value *v)
 {
     struct str *out = &q->k->text;
+    struct jsonw w;
 
     sb_clear(out);
-    value_interpolate(v, out);
+    jw_init(&w, out, false);
+    value_json(v, &w);
     *vec_push(&q->values) =
         (struct action_value){text, arena_memdup(q->a, sb_text(out), out->len + 1)};
 }
@@ -179,6 +183,23 @@ static int add_models(struct ask *q, const char *ref, const struct expr_name *na
     return rc;
 }
 
+static int add_chain(struct ask *q, const struct expr *chain)
+{
+    struct chain_read r = {0};
+    int rc = chain_read(&q->scope, chain, &r);
+
+    if (rc != 0) {
+        return rc;
+    }
+    for (size_t n = 0; n < r.n_outputs; n++) {
+        add_output(q, r.outputs[n].ref, &r.outputs[n].output);
+    }
+    if (r.json) {
+        *vec_push(&q->values) = (struct action_value){r.text, r.json};
+    }
+    return 0;
+}
+
 static int add_read(struct ask *q, uint32_t index, struct err *err)
 {
     const struct expr_name *name = q->facts->reads[index];
@@ -186,6 +207,9 @@ static int add_read(struct ask *q, uint32_t index, struct err *err)
     struct ref_rows rows;
     int rc = 0;
 
+    if (q->facts->chains[index] && add_chain(q, q->facts->chains[index]) >= 0) {
+        return 0; /* absent: as below */
+    }
     if (name->field == FIELD_MODELS) {
         return add_models(q, ref, name, err);
     }

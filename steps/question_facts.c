@@ -3,6 +3,7 @@
 #include "base/arena.h"
 #include "base/err.h"
 #include "base/fs.h"
+#include "base/map.h"
 #include "base/mem.h"
 #include "base/vec.h"
 #include "steps/action.h"
@@ -43,6 +44,9 @@ struct collect {
     struct arena *a;
     struct facts *f;
     VEC(const struct expr_name *) reads;
+    VEC(const struct expr *) chains; /* beside reads */
+    VEC(const char *) texts;         /* beside reads */
+    struct map seen;                 /* by text: a fan-in names thousands of steps */
 };
 
 static const char *read_text(const struct workflow *wf, const struct expr_name *n, struct arena *a)
@@ -69,26 +73,81 @@ static const char *read_text(const struct workflow *wf, const struct expr_name *
     return text;
 }
 
-static void on_name(struct expr *e, bool in_default, void *arg)
+static void add_read(struct collect *c, const struct expr_name *name, const struct expr *chain,
+                     const char *text)
 {
-    struct collect *c = arg;
+    *vec_push(&c->reads) = name;
+    *vec_push(&c->chains) = chain;
+    *vec_push(&c->texts) = text;
+}
 
-    (void)in_default;
-    if (e->name.root != ROOT_STEPS || e->name.step == NONE) {
+/* `chain`: what is taken of the name; NULL: the whole. Each once. */
+static void add_once(struct collect *c, const struct expr_name *name, const struct expr *chain)
+{
+    if (name->root != ROOT_STEPS || name->step == NONE) {
         return;
     }
-    for (size_t k = 0; k < c->reads.len; k++) {
-        const struct expr_name *n = c->reads.items[k];
-        if (n->step == e->name.step && n->field == e->name.field && n->member == e->name.member &&
-            text_eq(n->branch, e->name.branch) && text_eq(n->text, e->name.text)) {
-            return;
+    const char *text = read_text(c->wf, name, c->a);
+    const char *key =
+        chain ? arena_printf(c->a, "in %.*s", (int)chain->source.len, chain->source.data) : text;
+    if (map_put_text(&c->seen, key, NULL)) {
+        add_read(c, name, chain, text);
+    }
+}
+
+static bool takes_part(const struct expr *e)
+{
+    return e->op == EXPR_MEMBER || e->op == EXPR_INDEX || e->op == EXPR_EACH;
+}
+
+/* The name below `.member`, `[index]` and `.*`, where it is what another step has; NULL: e is no such chain. */
+static const struct expr_name *chain_name(const struct expr *e)
+{
+    if (!takes_part(e)) {
+        return NULL;
+    }
+    while (takes_part(e)) {
+        e = e->args[0];
+    }
+    bool other = e->op == EXPR_NAME && e->name.root == ROOT_STEPS && e->name.step != NONE;
+    bool data = e->name.field == FIELD_MODELS || e->name.field == FIELD_METRICS ||
+                e->name.field == FIELD_VALUES || e->name.field == FIELD_OUTPUTS;
+    return other && data ? &e->name : NULL;
+}
+
+/* As deep as expressions are: EXPR_MAX_DEPTH. */
+static void collect_expr(struct collect *c, const struct expr *e)
+{
+    const struct expr_name *name = chain_name(e);
+
+    if (!name) {
+        if (e->op == EXPR_NAME) {
+            add_once(c, &e->name, NULL);
+        }
+        for (uint32_t k = 0; k < e->n_args; k++) {
+            collect_expr(c, e->args[k]);
+        }
+        return;
+    }
+    add_once(c, name, e);
+    for (; takes_part(e); e = e->args[0]) {
+        if (e->op == EXPR_INDEX) {
+            collect_expr(c, e->args[1]);
         }
     }
-    *vec_push(&c->reads) = &e->name;
+}
+
+static void collect_text(struct collect *c, const struct text *t)
+{
+    for (uint32_t k = 0; k < t->n_parts; k++) {
+        if (!t->parts[k].literal) {
+            collect_expr(c, t->parts[k].expr);
+        }
+    }
 }
 
 /* `names`: its references are collected here, not taken from the loader's list. */
-static void look_at_text(struct collect *c, struct text *t, bool names)
+static void look_at_text(struct collect *c, const struct text *t, bool names)
 {
     const uint32_t outside = USES_INPUTS | USES_OUTPUTS | USES_STEPS | USES_SOURCE;
 
@@ -96,7 +155,7 @@ static void look_at_text(struct collect *c, struct text *t, bool names)
         return;
     }
     if (names && (t->uses & USES_STEPS)) {
-        text_each_name(t, on_name, c);
+        collect_text(c, t);
     }
     c->f->files = c->f->files || (t->uses & USES_FILES);
     for (uint32_t k = 0; (t->uses & outside) && k < t->n_parts; k++) {
@@ -123,10 +182,9 @@ static void reads_of_inputs(struct collect *c, const struct step *s)
     for (uint32_t k = 0; k < s->n_inputs; k++) {
         const struct text *t = s->inputs[k].path;
         for (uint32_t p = 0; (t->uses & USES_STEPS) && p < t->n_parts; p++) {
-            struct expr *e = (struct expr *)(uintptr_t)t->parts[p].expr;
+            const struct expr *e = t->parts[p].literal ? NULL : t->parts[p].expr;
             if (e && !(e->op == EXPR_NAME && e->name.field == FIELD_OUTPUTS)) {
-                struct text one = {.uses = t->uses, .n_parts = 1, .parts = &t->parts[p]};
-                text_each_name(&one, on_name, c);
+                collect_expr(c, e);
             }
         }
     }
@@ -134,15 +192,43 @@ static void reads_of_inputs(struct collect *c, const struct step *s)
 
 static void take_reads(struct collect *c)
 {
-    c->f->n_reads = (uint32_t)c->reads.len;
-    if (c->reads.len > 0) {
-        c->f->reads = arena_memdup(c->a, c->reads.items, c->reads.len * sizeof(*c->reads.items));
-        c->f->read_texts = arena_calloc(c->a, c->reads.len, sizeof(*c->f->read_texts));
-    }
-    for (size_t k = 0; k < c->reads.len; k++) {
-        c->f->read_texts[k] = read_text(c->wf, c->reads.items[k], c->a);
+    size_t n = c->reads.len;
+
+    c->f->n_reads = (uint32_t)n;
+    if (n > 0) {
+        c->f->reads = arena_memdup(c->a, c->reads.items, n * sizeof(*c->reads.items));
+        c->f->chains = arena_memdup(c->a, c->chains.items, n * sizeof(*c->chains.items));
+        c->f->read_texts = arena_memdup(c->a, c->texts.items, n * sizeof(*c->texts.items));
     }
     vec_done(&c->reads);
+    vec_done(&c->chains);
+    vec_done(&c->texts);
+    map_done(&c->seen);
+}
+
+/* Does an expression do more than name what it reads? Then the loader's list of names says too much. */
+static bool text_computes(const struct text *t)
+{
+    for (uint32_t k = 0; t && (t->uses & USES_STEPS) && k < t->n_parts; k++) {
+        const struct expr *e = t->parts[k].literal ? NULL : t->parts[k].expr;
+        if (e && e->op != EXPR_NAME && (expr_uses(e) & USES_STEPS)) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static bool step_computes(const struct step *s)
+{
+    bool yes = text_computes(s->run) || text_computes(s->workdir) || text_computes(s->source);
+
+    for (uint32_t k = 0; k < s->n_command && !yes; k++) {
+        yes = text_computes(s->command[k]);
+    }
+    for (uint32_t k = 0; k < s->n_env && !yes; k++) {
+        yes = text_computes(s->env[k].value);
+    }
+    return yes;
 }
 
 /* Inputs are left out: what they take of other steps' outputs enters the key as inputs, and only that part of it. */
@@ -153,23 +239,23 @@ static void collect_reads(struct collect *c, const struct step *s)
         take_reads(c);
         return;
     }
-    bool of_inputs = inputs_read_steps(s);
+    bool own = inputs_read_steps(s) || step_computes(s);
 
-    look_at_text(c, s->run, of_inputs);
+    look_at_text(c, s->run, own);
     for (uint32_t k = 0; k < s->n_command; k++) {
-        look_at_text(c, s->command[k], of_inputs);
+        look_at_text(c, s->command[k], own);
     }
     for (uint32_t k = 0; k < s->n_env; k++) {
-        look_at_text(c, s->env[k].value, of_inputs);
+        look_at_text(c, s->env[k].value, own);
     }
-    look_at_text(c, s->workdir, of_inputs);
-    look_at_text(c, s->source, of_inputs);
-    if (of_inputs) {
+    look_at_text(c, s->workdir, own);
+    look_at_text(c, s->source, own);
+    if (own) {
         reads_of_inputs(c, s);
     } else {
         for (uint32_t k = 0; k < s->n_reads; k++) { /* the loader's list has each once */
             if (s->reads[k]->root == ROOT_STEPS) {
-                *vec_push(&c->reads) = s->reads[k];
+                add_read(c, s->reads[k], NULL, read_text(c->wf, s->reads[k], c->a));
             }
         }
     }

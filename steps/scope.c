@@ -131,7 +131,7 @@ static int placed(struct step_scope *s, const struct output_ref *ref, struct val
     const char *path = PLACEHOLDER;
     int rc = 0;
 
-    if (s->form != PATHS_KEY && s->place) {
+    if (s->place) {
         rc = s->place(s->arg, ref, &path, err);
     }
     if (rc == 0) {

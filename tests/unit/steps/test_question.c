@@ -117,7 +117,8 @@ Test(steps_question, references_by_digest_and_values_by_text)
     cr_assert(strstr(r.q.action, "\"ref\":\"steps.make.outputs.o\""), "%s", r.q.action);
     cr_assert_null(strstr(r.q.action, r.dir));
     room_key(&r, "text", one);
-    cr_assert(strstr(r.q.action, "\"values\":{\"steps.make.values.v\":\"1\"}"), "%s", r.q.action);
+    cr_assert(strstr(r.q.action, "\"values\":{\"steps.make.values.v\":\"\\\"1\\\"\"}"), "%s",
+              r.q.action);
     room_key(&r, "part", one);
     cr_assert_eq(room_run(&r, "make"), ATTEMPT_SUCCEEDED, "%s", r.error);
     room_key(&r, "part", two);
@@ -217,5 +218,103 @@ Test(steps_question, a_file_seen_a_moment_ago_is_looked_at_again_after_an_attemp
     room_run(&r, "w");
     room_key(&r, "s", two);
     cr_assert_str_neq(one, two);
+    room_close(&r);
+}
+
+/* Of a list only what an expression takes of it is in the key. */
+static const char models_yaml[] =
+    "steps:\n"
+    "  t:\n"
+    "    kind: train\n"
+    "    matrix: {m: [a, b]}\n"
+    "    run: 'cat ${{ matrix.m }}.json > ${{ outputs.metrics }}; cat ${{ matrix.m }}.bin > ${{ "
+    "outputs.model }}'\n"
+    "    outputs: {model: model, metrics: metrics}\n"
+    "  s: {kind: select, from: t, metric: accuracy, top: 2}\n"
+    "  first: {run: 'cat ${{ steps.s.models[0].path }} > $WF_OUT/o', outputs: {o: o}}\n"
+    "  word: {run: 'echo ${{ steps.s.models.*.matrix.m }} > $WF_OUT/o', outputs: {o: o}}\n"
+    "  all: {run: 'cat ${{ steps.s.models.*.outputs.model }} > $WF_OUT/o', outputs: {o: o}}\n"
+    "  branch: {run: 'cat ${{ steps.t.outputs.model[1] }} > $WF_OUT/o', outputs: {o: o}}\n"
+    "  metric: {run: 'echo ${{ steps.t.metrics[0].accuracy }} > $WF_OUT/o', outputs: {o: o}}\n"
+    "  either: {run: \"echo ${{ steps.t.metrics[0].accuracy > 0.5 && 'x' || 'y' }} > $WF_OUT/o\", "
+    "outputs: {o: o}}\n";
+
+enum { FIRST, WORD, ALL, BRANCH, METRIC, EITHER, READERS };
+
+static void keys_of_readers(struct room *r, char keys[READERS][65])
+{
+    static const char *const names[READERS] = {"first",  "word",   "all",
+                                               "branch", "metric", "either"};
+
+    cr_assert_eq(room_run(r, "t[m=a]"), ATTEMPT_SUCCEEDED, "%s", r->error);
+    cr_assert_eq(room_run(r, "t[m=b]"), ATTEMPT_SUCCEEDED, "%s", r->error);
+    cr_assert_eq(room_run(r, "s"), ATTEMPT_SUCCEEDED, "%s", r->error);
+    for (int k = 0; k < READERS; k++) {
+        room_key(r, names[k], keys[k]);
+        cr_assert(r->q.memoized, "%s: %s", names[k], r->q.why_not);
+        cr_assert_null(strstr(r->q.action, r->dir), "%s", r->q.action);
+    }
+}
+
+/* Which keys differ, as bits. */
+static unsigned moved(char old[READERS][65], char now[READERS][65])
+{
+    unsigned bits = 0;
+
+    for (int k = 0; k < READERS; k++) {
+        bits |= strcmp(old[k], now[k]) != 0 ? 1U << k : 0;
+    }
+    return bits;
+}
+
+Test(steps_question, only_what_is_taken_of_a_list_enters_the_key)
+{
+    struct room r;
+    char one[READERS][65], two[READERS][65];
+    room_open(&r, models_yaml);
+    room_write(&r, "a.json", "{\"accuracy\": 0.9, \"seconds\": 1}");
+    room_write(&r, "b.json", "{\"accuracy\": 0.8, \"seconds\": 1}");
+    room_write(&r, "a.bin", "model a");
+    room_write(&r, "b.bin", "model b");
+    keys_of_readers(&r, one);
+
+    room_write(&r, "a.json", "{\"accuracy\": 0.9, \"seconds\": 2}");
+    keys_of_readers(&r, two);
+    cr_assert_eq(moved(one, two), 0, "what nobody reads changed: %x", moved(one, two));
+
+    memcpy(one, two, sizeof(one));
+    room_write(&r, "b.bin", "another model b");
+    keys_of_readers(&r, two);
+    cr_assert_eq(moved(one, two), 1U << ALL | 1U << BRANCH, "%x", moved(one, two));
+
+    memcpy(one, two, sizeof(one));
+    room_write(&r, "a.json", "{\"accuracy\": 0.7, \"seconds\": 2}");
+    keys_of_readers(&r, two);
+    cr_assert_eq(moved(one, two),
+                 1U << FIRST | 1U << WORD | 1U << ALL | 1U << METRIC | 1U << EITHER,
+                 "the order changed: %x", moved(one, two));
+    room_close(&r);
+}
+
+Test(steps_question, a_list_and_a_string_that_reads_like_it_are_two_values)
+{
+    struct room r;
+    char one[65], two[65];
+    room_open(&r,
+              "steps:\n"
+              "  a: {run: 'cp m.json $WF_OUT/m', outputs: {metrics: m}}\n"
+              "  plain: {run: 'echo ${{ steps.a.metrics.x }} > $WF_OUT/o', outputs: {o: o}}\n"
+              "  deep: {run: 'echo ${{ steps.a.metrics.y.z }} > $WF_OUT/o', outputs: {o: o}}\n");
+    room_write(&r, "m.json", "{\"x\": [\"p\", \"q\"], \"y\": {\"z\": [1, 2]}}");
+    cr_assert_eq(room_run(&r, "a"), ATTEMPT_SUCCEEDED, "%s", r.error);
+    room_key(&r, "plain", one);
+    room_key(&r, "deep", two);
+    room_write(&r, "m.json", "{\"x\": \"[\\\"p\\\",\\\"q\\\"]\", \"y\": {\"z\": \"[1,2]\"}}");
+    cr_assert_eq(room_run(&r, "a"), ATTEMPT_SUCCEEDED, "%s", r.error);
+    char now[65];
+    room_key(&r, "plain", now);
+    cr_assert_str_neq(one, now);
+    room_key(&r, "deep", now);
+    cr_assert_str_neq(two, now);
     room_close(&r);
 }
