@@ -22,6 +22,7 @@ static const char *const code_names[ERR_CODE_COUNT] = {
     [ERR_DENIED] = "denied",
     [ERR_CANCELLED] = "cancelled",
     [ERR_UNSUPPORTED] = "unsupported",
+    [ERR_ENGINE] = "engine",
     [ERR_INTERNAL] = "internal",
 };
 

@@ -21,6 +21,7 @@ enum err_code {
     ERR_DENIED,
     ERR_CANCELLED,
     ERR_UNSUPPORTED,
+    ERR_ENGINE, /* no container engine can be used on this machine */
     ERR_INTERNAL,
     ERR_CODE_COUNT
 };

@@ -100,16 +100,23 @@ static int write_reports(struct show *s)
         return EXIT_OK;
     }
     struct err err = {0};
-    struct arena *a = arena_new();
-    struct past_run past;
-    int r = history_load(s->setup.store, run_id(s->run), a, &past, &err);
-    if (r >= 0 && summary) {
-        r = report_summary(&past, summary, &err);
+    int r = 0;
+    if (summary && !text_ends(summary, ".md")) {
+        r = report_summary_json(s->setup.store, run_id(s->run), summary, &err);
+        summary = NULL;
     }
-    if (r >= 0 && junit) {
-        r = report_junit(&past, junit, &err);
+    if (r >= 0 && (summary || junit)) {
+        struct arena *a = arena_new();
+        struct past_run past;
+        r = history_load(s->setup.store, run_id(s->run), a, &past, &err);
+        if (r >= 0 && summary) {
+            r = report_summary(&past, summary, &err);
+        }
+        if (r >= 0 && junit) {
+            r = report_junit(&past, junit, &err);
+        }
+        arena_free(a);
     }
-    arena_free(a);
     return r < 0 ? cli_fail(s->cli, &err) : EXIT_OK;
 }
 
@@ -130,7 +137,7 @@ static int finish(struct show *s, int64_t began_us)
     if (code != EXIT_OK) {
         return code;
     }
-    if (run_store_problem(s->run)) {
+    if (run_store_problem(s->run) || (run_engine_problem(s->run) && !run_succeeded(s->run))) {
         return EXIT_SYSTEM;
     }
     return run_succeeded(s->run) ? EXIT_OK : EXIT_RUN_FAILED;

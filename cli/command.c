@@ -28,6 +28,7 @@ int cli_fail(const struct cli *c, const struct err *err)
     case ERR_CORRUPT:
     case ERR_DENIED:
     case ERR_UNSUPPORTED:
+    case ERR_ENGINE:
     case ERR_INTERNAL:
     case ERR_CODE_COUNT:
         break;

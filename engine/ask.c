@@ -247,6 +247,7 @@ static void refuse(struct task *t, const struct err *err)
 
     sched_unclaim(r, t);
     task_free(t);
+    r->engine_problem = r->engine_problem || err->code == ERR_ENGINE;
     fail_instance(r, i, "refused", err->msg);
 }
 
@@ -320,6 +321,7 @@ void ask_one(struct run *r, uint32_t instance)
     int rc = question_ask(r->asker, ref, a, &q, &err);
 
     if (rc < 0) {
+        r->engine_problem = r->engine_problem || err.code == ERR_ENGINE;
         fail_instance(r, instance, "refused", err.msg);
     } else if (rc == 0) {
         answered(r, instance, &q, a);

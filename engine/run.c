@@ -418,6 +418,11 @@ const char *run_store_problem(const struct run *r)
     return r->store_problem;
 }
 
+bool run_engine_problem(const struct run *r)
+{
+    return r->engine_problem;
+}
+
 uint32_t run_first_failure(const struct run *r)
 {
     return r->first_failure;

@@ -54,6 +54,8 @@ int64_t run_saved_ms(const struct run *r); /* sum of the durations that hits spa
 bool run_succeeded(const struct run *r);
 /* Why the store could not be written any more (the run was stopped by it: exit 4); NULL: it could. */
 const char *run_store_problem(const struct run *r);
+/* A step failed because this machine has no container engine that works. */
+bool run_engine_problem(const struct run *r);
 uint32_t run_first_failure(const struct run *r); /* instance, UINT32_MAX: none */
 /* The running attempts, for the display: calls fn with instance, since when (us), the log's fd or -1, and how long it took last time (ms, 0: unknown). */
 void run_each_running(struct run *r,

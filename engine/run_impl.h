@@ -127,6 +127,7 @@ struct run {
     char *because; /* of stopping */
     char *store_problem;
     uint32_t first_failure;
+    bool engine_problem; /* a step failed because no container engine can be used */
     int64_t started_us, saved_ms;
     bool compiled_busy, sync_due, closing, checked;
 };

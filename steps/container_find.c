@@ -306,19 +306,19 @@ static int service_start(struct containers *c, struct err *err)
     CLEANUP(cleanup_free) char *podman = fs_find_program("podman", "/", getenv("PATH"));
     if (!podman) {
         if (c->problem.code == ERR_DENIED) {
-            return err_set(err, ERR_DENIED, 0,
+            return err_set(err, ERR_ENGINE, 0,
                            "%.300s: this user may not use the container engine; join its group "
                            "(usermod -aG docker) or install podman; %s",
                            c->problem.msg, doctor);
         }
-        return err_set(err, ERR_NOT_FOUND, 0,
+        return err_set(err, ERR_ENGINE, 0,
                        "no container engine was found: install podman (apt install podman), or "
                        "start docker, or point WF_CONTAINER_HOST to an engine's socket; %s",
                        doctor);
     }
     if (c->service_starts >= SERVICE_STARTS_MAX) {
         CLEANUP(cleanup_free) char *words = service_words(c);
-        return err_set(err, ERR_NET, 0,
+        return err_set(err, ERR_ENGINE, 0,
                        "podman's service ended again and again%s; see `podman info`; %s", words,
                        doctor);
     }
@@ -373,7 +373,7 @@ static int look_first(struct containers *c, struct err *err)
     if (host) {
         const char *path = socket_of(host);
         if (!path) {
-            return err_set(err, ERR_UNSUPPORTED, 0,
+            return err_set(err, ERR_ENGINE, 0,
                            "'%s' (from %s) is no unix socket; steps share files with their "
                            "containers, so the engine must be on this machine: "
                            "unix:///path/of/the/socket",
@@ -416,7 +416,7 @@ static int look_failed(struct containers *c, const struct look *k, struct err *e
             return service_start(c, err);
         }
         CLEANUP(cleanup_free) char *words = service_words(c);
-        return err_set(err, ERR_NET, 0,
+        return err_set(err, ERR_ENGINE, 0,
                        "podman is installed but its service does not start%s; see what `podman "
                        "info` says; %s",
                        words, doctor);
@@ -426,12 +426,12 @@ static int look_failed(struct containers *c, const struct look *k, struct err *e
         return service_start(c, err);
     }
     if (c->epoch) {
-        return err_set(err, ERR_NET, 0,
+        return err_set(err, ERR_ENGINE, 0,
                        "the container engine at '%s' stopped answering; start it again and run "
                        "`wf doctor`",
                        host);
     }
-    return err_set(err, k->err.code ? k->err.code : ERR_NOT_FOUND, 0,
+    return err_set(err, ERR_ENGINE, 0,
                    "no container engine answers at '%s' (from %s)%s%.300s; start it, or unset %s "
                    "so that wf looks for one itself; %s",
                    host, by, k->err.code ? ": " : "", k->err.code ? k->err.msg : "", by, doctor);
