@@ -467,6 +467,17 @@ int db_checkpoint(struct db *db, struct err *err)
     return rc == SQLITE_OK ? 0 : db_fail(db, rc, "checkpoint", err);
 }
 
+int db_empty_log(struct db *db, struct err *err)
+{
+    sqlite3_busy_timeout(db->handle, 0);
+    int rc = sqlite3_wal_checkpoint_v2(db->handle, "main", SQLITE_CHECKPOINT_TRUNCATE, NULL, NULL);
+    sqlite3_busy_timeout(db->handle, BUSY_TIMEOUT_MS);
+    if ((rc & 0xff) == SQLITE_BUSY || (rc & 0xff) == SQLITE_LOCKED) {
+        return 1;
+    }
+    return rc == SQLITE_OK ? 0 : db_fail(db, rc, "checkpoint", err);
+}
+
 int64_t db_wal_bytes(struct db *db)
 {
     struct stat st;

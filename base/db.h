@@ -44,7 +44,9 @@ const char *db_text(struct db_row *row, int column); /* borrowed, NULL for NULL 
 const void *db_blob(struct db_row *row, int column, size_t *ret_len);
 bool db_is_null(struct db_row *row, int column);
 void db_row_done(struct db_row **row);
-int db_checkpoint(struct db *db, struct err *err);               /* PASSIVE */
+int db_checkpoint(struct db *db, struct err *err); /* PASSIVE */
+/* As db_checkpoint(), and empties the log, so that the next who opens has nothing to read through. Never waits: 1, somebody reads from it and it stays. */
+int db_empty_log(struct db *db, struct err *err);
 int64_t db_wal_bytes(struct db *db);                             /* size of the -wal file now */
 int db_backup(struct db *db, const char *path, struct err *err); /* VACUUM INTO */
 const char *db_library_version(void);

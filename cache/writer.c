@@ -27,6 +27,7 @@ enum {
     FULL = 256,     /* writes that make a batch full */
     LARGEST = 2048, /* writes in one transaction: a bound on how long others wait */
     WAL_BYTES = 16 << 20,
+    REST_BYTES = 1 << 20, /* a longer log is not left behind: who opens it first reads it all */
 };
 
 /* Writes that ended alike, in order. */
@@ -121,6 +122,21 @@ static void checkpoint_if_due(struct writer *w)
     if (db_checkpoint(w->db, &err) < 0) {
         log_debug("store", "checkpoint: %s", err.msg);
     }
+}
+
+/* At the end, where nobody else writes just now. */
+static void leave_short_log(struct writer *w)
+{
+    struct err err = {0};
+
+    if (!w->db || db_wal_bytes(w->db) <= REST_BYTES || flock(w->lock_fd, LOCK_EX | LOCK_NB) != 0) {
+        return;
+    }
+    FAILPOINT("writer.checkpoint");
+    if (db_empty_log(w->db, &err) < 0) {
+        log_debug("store", "checkpoint: %s", err.msg);
+    }
+    writer_unlock(w);
 }
 
 static int apply_all(struct writer *w, struct write *first, size_t count, struct err *err)
@@ -526,6 +542,7 @@ void writer_free(struct writer *w)
         waker_free(w->waker);
     }
     vec_done(&w->ends);
+    leave_short_log(w);
     db_close(w->db);
     if (w->lock_fd >= 0) {
         close(w->lock_fd);
