@@ -198,34 +198,56 @@ static int open_temporary(const char *path, mode_t mode, char **ret_name)
     return -1;
 }
 
+int new_file_open(const char *path, mode_t mode, struct new_file *ret, struct err *err)
+{
+    struct new_file f = {.path = path};
+
+    f.fd = open_temporary(path, mode, &f.name);
+    if (f.fd < 0) {
+        return fs_fail(err, errno, "write", path);
+    }
+    *ret = f;
+    return 0;
+}
+
+void new_file_add(struct new_file *f, const void *data, size_t len)
+{
+    if (f->sys == 0 && write_all(f->fd, data, len) != 0) {
+        f->sys = errno;
+    }
+}
+
+int new_file_end(struct new_file *f, bool sync, bool drop, struct err *err)
+{
+    CLEANUP(cleanup_free) char *name = f->name;
+
+    if (f->sys == 0 && sync && !drop && fdatasync(f->fd) != 0) {
+        f->sys = errno;
+    }
+    /* Some file systems tell of a full disk only now. */
+    if (close(f->fd) != 0 && f->sys == 0 && errno != EINTR) {
+        f->sys = errno;
+    }
+    if (f->sys == 0 && !drop && rename(name, f->path) != 0) {
+        f->sys = errno;
+    }
+    if (drop || f->sys != 0) {
+        unlink(name);
+    }
+    return drop || f->sys == 0 ? 0 : fs_fail(err, f->sys, "write", f->path);
+}
+
 int fs_write_file(const char *path, const void *data, size_t len, mode_t mode, bool sync,
                   struct err *err)
 {
-    CLEANUP(cleanup_free) char *name = NULL;
-    int fd = open_temporary(path, mode, &name);
+    struct new_file f;
+    int rc = new_file_open(path, mode, &f, err);
 
-    if (fd < 0) {
-        return fs_fail(err, errno, "write", path);
+    if (rc < 0) {
+        return rc;
     }
-    int rc = write_all(fd, data, len);
-    if (rc == 0 && sync) {
-        rc = fdatasync(fd);
-    }
-    int sys = errno;
-    /* Some file systems tell of a full disk only now. */
-    if (close(fd) != 0 && rc == 0 && errno != EINTR) {
-        rc = -1;
-        sys = errno;
-    }
-    if (rc == 0 && rename(name, path) != 0) {
-        rc = -1;
-        sys = errno;
-    }
-    if (rc != 0) {
-        unlink(name);
-        return fs_fail(err, sys, "write", path);
-    }
-    return 0;
+    new_file_add(&f, data, len);
+    return new_file_end(&f, sync, false, err);
 }
 
 /* By read and write, from where both descriptors stand to the end. 0, or -1 with errno. */

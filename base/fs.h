@@ -17,6 +17,16 @@ int fs_read_file(const char *path, size_t max, struct str *ret, struct err *err)
 /* Temporary name in the same folder, then rename. `sync`: fdatasync before. mode e.g. 0644. */
 int fs_write_file(const char *path, const void *data, size_t len, mode_t mode, bool sync,
                   struct err *err);
+/* The same in parts; it appears under its name at the end. What fails is said there. */
+struct new_file {
+    const char *path; /* the caller's */
+    char *name;       /* until then */
+    int fd, sys;      /* sys: the first failure */
+};
+int new_file_open(const char *path, mode_t mode, struct new_file *ret, struct err *err);
+void new_file_add(struct new_file *f, const void *data, size_t len);
+/* `drop`: nothing is to appear (then always 0). */
+int new_file_end(struct new_file *f, bool sync, bool drop, struct err *err);
 int fs_write_all(int fd, const void *data, size_t len, struct err *err); /* retries short writes */
 int fs_mkdirs(const char *path, mode_t mode, struct err *err); /* and parents; existing is fine */
 /* Removes a file or a whole tree (never follows links, makes folders writable first); absent is fine. */

@@ -199,9 +199,18 @@ void jw_string_add(struct str *out, const char *data, size_t len)
 
 void jw_key(struct jsonw *w, const char *key)
 {
+    size_t len = strlen(key);
+
     separate(w);
-    add_string(w->out, key, strlen(key), BAD_REPLACE);
-    sb_putc(w->out, ':');
+    if (plain_run(key, len) == len) {
+        sb_reserve(w->out, len + 3);
+        sb_putc(w->out, '"');
+        sb_add(w->out, key, len);
+        sb_add(w->out, "\":", 2);
+    } else {
+        add_string(w->out, key, len, BAD_REPLACE);
+        sb_putc(w->out, ':');
+    }
     if (w->pretty) {
         sb_putc(w->out, ' ');
     }
@@ -267,6 +276,10 @@ void jw_real(struct jsonw *w, double v)
         return;
     }
     before_value(w);
+    if (v > -1e15 && v < 1e15 && v == floor(v) && !signbit(v)) {
+        sb_u64(w->out, (uint64_t)v);
+        return;
+    }
     for (int digits = 15; digits <= 17; digits++) {
         snprintf(text, sizeof(text), "%.*g", digits, v);
         double back = strtod(text, NULL);

@@ -69,13 +69,6 @@ void sb_puts(struct str *s, const char *text)
     sb_add(s, text, strlen(text));
 }
 
-void sb_putc(struct str *s, char c)
-{
-    sb_reserve(s, 1);
-    s->data[s->len++] = c;
-    s->data[s->len] = '\0';
-}
-
 void sb_printf(struct str *s, const char *fmt, ...)
 {
     va_list ap;

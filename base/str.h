@@ -25,13 +25,20 @@ void sb_clear(struct str *s); /* keeps the memory */
 void sb_reserve(struct str *s, size_t more);
 void sb_add(struct str *s, const void *data, size_t len);
 void sb_puts(struct str *s, const char *text);
-void sb_putc(struct str *s, char c);
 void sb_printf(struct str *s, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 void sb_vprintf(struct str *s, const char *fmt, va_list ap) __attribute__((format(printf, 2, 0)));
 void sb_u64(struct str *s, uint64_t v); /* decimal; faster than printf */
 void sb_i64(struct str *s, int64_t v);
 void sb_truncate(struct str *s, size_t len);
 char *sb_take(struct str *s); /* owned by the caller; never NULL; the struct is empty again */
+static inline void sb_putc(struct str *s, char c)
+{
+    if (s->cap - s->len < 2) {
+        sb_reserve(s, 1);
+    }
+    s->data[s->len++] = c;
+    s->data[s->len] = '\0';
+}
 static inline const char *sb_text(const struct str *s)
 {
     return s->data ? s->data : "";

@@ -186,17 +186,22 @@ static void summary_markdown(const struct past_run *p, struct str *out)
     }
 }
 
+int report_summary_json(struct store *s, const char *run, const char *file, struct err *err)
+{
+    struct new_file f;
+    int r = new_file_open(file, 0644, &f, err);
+    if (r < 0) {
+        return r;
+    }
+    r = history_write(s, run, &f, err);
+    int end = new_file_end(&f, false, r < 0, err);
+    return r < 0 ? r : end;
+}
+
 int report_summary(const struct past_run *p, const char *file, struct err *err)
 {
     struct str out = {0};
-    if (text_ends(file, ".md")) {
-        summary_markdown(p, &out);
-    } else {
-        struct jsonw w;
-        jw_init(&w, &out, false);
-        history_json(p, &w);
-        sb_putc(&out, '\n');
-    }
+    summary_markdown(p, &out);
     int r = fs_write_file(file, sb_text(&out), out.len, 0644, false, err);
     sb_done(&out);
     return r;

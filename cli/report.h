@@ -10,13 +10,15 @@ struct diags;
 struct err;
 struct past_run;
 struct run;
+struct store;
 struct str;
 
 /* The closing lines: outcome, counts, time saved, the first failure. */
 void report_end(const struct cli *c, struct run *r, int64_t took_ms, struct str *out);
 /* The steps of a run as a table (wf show). */
 void report_table(const struct cli *c, const struct past_run *p, struct str *out);
-/* --summary FILE: as `wf show --json`, or Markdown when the name ends in .md. */
+/* --summary FILE: as `wf show --json`; below as Markdown, when the name ends in .md. */
+int report_summary_json(struct store *s, const char *run, const char *file, struct err *err);
 int report_summary(const struct past_run *p, const char *file, struct err *err);
 /* --junit FILE: one testcase per step: cached = passed; skipped, cancelled = skipped. */
 int report_junit(const struct past_run *p, const char *file, struct err *err);

@@ -389,20 +389,21 @@ static void take_log_file(struct replay *p, struct past_step *s)
     }
 }
 
-static int take_slice(struct replay *p, uint32_t from, uint32_t count, struct err *err)
+int history_fill(struct store *store, struct past_run *run, uint32_t from, uint32_t count,
+                 struct arena *a, struct err *err)
 {
+    struct replay rest = {.store = store, .arena = a, .run = run}, *p = &rest;
     int64_t *ids = xcalloc(count, sizeof(*ids));
     struct entry *entries = xcalloc(count, sizeof(*entries));
     int rc;
 
     for (uint32_t i = 0; i < count; i++) {
-        ids[i] = p->state.instances[from + i].entry;
+        ids[i] = run->steps[from + i].status.entry;
     }
     rc = entry_get_many(p->store, ids, count, p->arena, entries, err);
     for (uint32_t i = 0; i < count && rc >= 0; i++) {
-        struct past_step *s = &p->run->steps[from + i];
+        struct past_step *s = &run->steps[from + i];
         struct result *r;
-        s->status = p->state.instances[from + i];
         s->duration_ms = s->status.ended_us > s->status.started_us
                              ? (s->status.ended_us - s->status.started_us) / 1000
                              : 0;
@@ -515,14 +516,14 @@ static int load_all(struct replay *p, const char *id, struct err *err)
     }
     state_init(&p->state, p->run->n);
     rc = replay_events(p, id, err);
-    for (uint32_t i = 0; rc >= 0 && i < p->run->n; i += SLICE) {
-        rc = take_slice(p, i, p->run->n - i < SLICE ? p->run->n - i : SLICE, err);
+    for (uint32_t i = 0; i < p->run->n; i++) {
+        p->run->steps[i].status = p->state.instances[i];
     }
     return rc;
 }
 
-int history_load(struct store *s, const char *id, struct arena *a, struct past_run *ret,
-                 struct err *err)
+int history_load_bare(struct store *s, const char *id, struct arena *a, struct past_run *ret,
+                      struct err *err)
 {
     struct past_run run = {0};
     struct replay p = {.store = s, .arena = a, .run = &run};
@@ -540,4 +541,19 @@ int history_load(struct store *s, const char *id, struct arena *a, struct past_r
     vec_done(&p.warnings);
     state_done(&p.state);
     return rc < 0 ? rc : 0;
+}
+
+int history_load(struct store *s, const char *id, struct arena *a, struct past_run *ret,
+                 struct err *err)
+{
+    struct past_run run;
+    int rc = history_load_bare(s, id, a, &run, err);
+
+    for (uint32_t i = 0; rc >= 0 && i < run.n; i += SLICE) {
+        rc = history_fill(s, &run, i, run.n - i < SLICE ? run.n - i : SLICE, a, err);
+    }
+    if (rc >= 0) {
+        *ret = run;
+    }
+    return rc;
 }

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* A run as `wf show --json` and `--summary` print it (docs: the reference of the command line). Streams: nothing is built in memory but the text. */
+/* A run as `wf show --json` and `--summary` print it (docs: the reference of the command line). Streams: what history_write() has written it forgets. */
+#include "base/arena.h"
 #include "base/err.h"
+#include "base/fs.h"
 #include "base/json.h"
 #include "base/mem.h"
 #include "base/units.h"
@@ -10,7 +12,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { PAYLOAD_MAX = 8 << 20 };
+enum { PAYLOAD_MAX = 8 << 20, PART = 256, OUT_MAX = 48 << 10 };
 
 static void put_raw(struct jsonw *w, const char *key, const char *json)
 {
@@ -196,7 +198,7 @@ static void put_counts(struct jsonw *w, const struct run_row *r)
     jw_end_object(w);
 }
 
-void history_json(const struct past_run *r, struct jsonw *w)
+static void put_head(struct jsonw *w, const struct past_run *r)
 {
     jw_object(w);
     jw_kv_text(w, "run", r->row.id);
@@ -222,9 +224,71 @@ void history_json(const struct past_run *r, struct jsonw *w)
     jw_end_array(w);
     jw_key(w, "steps");
     jw_array(w);
+}
+
+static void put_tail(struct jsonw *w)
+{
+    jw_end_array(w);
+    jw_end_object(w);
+}
+
+void history_json(const struct past_run *r, struct jsonw *w)
+{
+    put_head(w, r);
     for (uint32_t i = 0; i < r->n; i++) {
         put_step(w, &r->steps[i]);
     }
-    jw_end_array(w);
-    jw_end_object(w);
+    put_tail(w);
+}
+
+/* --- in parts --- */
+
+/* All but the last byte, at which the JSON writer looks. */
+static void pass_on(struct str *out, struct new_file *f)
+{
+    char last = out->data[out->len - 1];
+
+    new_file_add(f, out->data, out->len - 1);
+    sb_clear(out);
+    sb_putc(out, last);
+}
+
+static int write_part(struct store *s, struct past_run *run, uint32_t from, uint32_t count,
+                      struct jsonw *w, struct new_file *f, struct err *err)
+{
+    struct arena *a = arena_new();
+    int rc = history_fill(s, run, from, count, a, err);
+
+    for (uint32_t i = from; i < from + count && rc >= 0; i++) {
+        put_step(w, &run->steps[i]);
+        run->steps[i].result = NULL; /* they live in the arena of this part */
+        run->steps[i].log_file = NULL;
+        if (w->out->len > OUT_MAX) {
+            pass_on(w->out, f);
+        }
+    }
+    arena_free(a);
+    return rc;
+}
+
+int history_write(struct store *s, const char *id, struct new_file *f, struct err *err)
+{
+    CLEANUP(sb_done) struct str out = {0};
+    struct arena *a = arena_new();
+    struct past_run run;
+    struct jsonw w;
+    int rc = history_load_bare(s, id, a, &run, err);
+
+    if (rc >= 0) {
+        jw_init(&w, &out, false);
+        put_head(&w, &run);
+        for (uint32_t i = 0; i < run.n && rc >= 0; i += PART) {
+            rc = write_part(s, &run, i, run.n - i < PART ? run.n - i : PART, &w, f, err);
+        }
+        put_tail(&w);
+        sb_putc(&out, '\n');
+        new_file_add(f, out.data, out.len);
+    }
+    arena_free(a);
+    return rc < 0 ? rc : 0;
 }
