@@ -148,6 +148,8 @@ void load_steps(struct loader *l, const struct node *steps, const struct node *f
 /* Applies one key to a step. facts: NULL for a prototype. */
 void load_step_key(struct loader *l, struct step *s, struct step_facts *facts,
                    const struct entry *e);
+/* For text_each_name(): a param named in a text that is settled while loading counts as used. `arg`: the loader. */
+void load_mark_param(struct expr *e, bool in_default, void *arg);
 bool facts_own(const struct step_facts *f, const struct schema_key *key);
 bool facts_own_name(const struct step_facts *f, const char *name);
 /* Where a key of the step stands: its own, else the step's name. */

@@ -196,6 +196,9 @@ static void finish_executor(struct loader *l, struct step *s, const struct step_
     }
     if (s->executor == EXECUTOR_AUTO)
         s->executor = s->image != NULL ? EXECUTOR_CONTAINER : EXECUTOR_PROCESS;
+    /* A default for containers holds for those that are some; on the step itself a process refuses it. */
+    if (s->executor == EXECUTOR_PROCESS && !facts_own_name(f, "network"))
+        s->network = NETWORK_HOST;
 }
 
 /* What only a process of the user's would heed. */
@@ -239,6 +242,8 @@ static void finish_process(struct loader *l, struct step *s, const struct step_f
         diag_error(l->d, facts_place(s, f, "shell"), "bad-value",
                    "'shell' is for run; a command runs without a shell");
     check_secret_names(l, s, f);
+    if (s->image != NULL) /* it may be dropped here, before names are looked at */
+        text_each_name(s->image, load_mark_param, l);
     if (run || command || s->kind == KIND_COMMAND || s->kind == KIND_TRAIN)
         finish_executor(l, s, f);
     else

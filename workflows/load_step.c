@@ -420,7 +420,7 @@ static void inherited_keys(struct loader *l, struct step *s, const struct step_f
     }
 }
 
-static void mark_param(struct expr *e, bool in_default, void *arg)
+void load_mark_param(struct expr *e, bool in_default, void *arg)
 {
     struct loader *l = arg;
     const char *name = e->name.root == ROOT_PARAMS ? e->name.text : NULL;
@@ -436,7 +436,7 @@ static void mark_params(struct loader *l, const struct node *n)
     if (n->kind == NODE_SCALAR && strstr(n->text, "${{") != NULL) {
         struct text *t = load_text_of(l, n, "matrix", "a value", false);
         if (t != NULL)
-            text_each_name(t, mark_param, l);
+            text_each_name(t, load_mark_param, l);
     }
     for (uint32_t i = 0; n->kind != NODE_SCALAR && i < n->len; i++)
         mark_params(l, n->kind == NODE_LIST ? n->items[i] : n->pairs[i].value);

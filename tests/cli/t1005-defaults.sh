@@ -19,6 +19,18 @@ try 0 wf run w.yaml
 check_out a.o "top all kind own"
 check_out t.o "top all train unset"
 same "retried by default" "$(wf show --json | jq -c '[.steps[] | select(.step == "r" or .step == "none") | .attempts]')" '[2,1]'
+flow host.yaml <<'E'
+params: {image: ''}
+defaults: {image: '${{ params.image }}', network: none}
+steps: {a: {run: 'echo host'}}
+E
+try 0 wf check host.yaml
+says_not "not used"
+try 0 wf run host.yaml
+flow own.yaml <<'E'
+steps: {a: {network: none, run: 'echo host'}}
+E
+try 1 wf run own.yaml
 for d in 'run: x' 'outputs: {o: o}' 'needs: [a]' 'matrix: {k: [1]}' 'nonsense: 1'; do
     invalid "defaults: {$d}
 steps: {a: {run: x}}"
