@@ -98,6 +98,8 @@ struct asker {
     bool published_made;
     int64_t now_us;
     uint64_t epoch;
+    int dir_fd; /* the workflow's folder: what lies below it is found without walking down to it each time; or -1 */
+    size_t dir_len;
     struct str text, action;
     /* Folders being walked, so that many steps with one folder walk it once; shared with the pool. */
     pthread_mutex_t lock;

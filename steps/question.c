@@ -16,8 +16,10 @@
 #include "steps/asker.h"
 #include "steps/container.h"
 
+#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 struct asker *asker_new(const struct world *w)
 {
@@ -28,6 +30,8 @@ struct asker *asker_new(const struct world *w)
     k->facts = xcalloc(w->wf->n_steps + 1, sizeof(struct facts *));
     k->memos = xcalloc(MEMO_SLOTS, sizeof(*k->memos));
     k->programs = xcalloc(MEMO_SLOTS, sizeof(*k->programs));
+    k->dir_len = strlen(w->wf->dir);
+    k->dir_fd = open(w->wf->dir, O_PATH | O_DIRECTORY | O_CLOEXEC);
     pthread_mutex_init(&k->lock, NULL);
     pthread_cond_init(&k->walked, NULL);
     return k;
@@ -53,6 +57,9 @@ void asker_free(struct asker *k)
     asker_forget_walks(k);
     if (k->http) {
         http_close(k->http);
+    }
+    if (k->dir_fd >= 0) {
+        close(k->dir_fd);
     }
     free(k->memos);
     free(k->programs);

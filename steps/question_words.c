@@ -10,6 +10,7 @@
 #include "base/vec.h"
 #include "steps/asker.h"
 
+#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -49,7 +50,11 @@ struct memo *memo_look(struct asker *k, const char *path, size_t len)
     struct memo *m = slot_of(k, k->memos, path, len, &fresh);
 
     if (!fresh) {
-        m->exists = stat(m->key, &m->st) == 0;
+        const char *dir = k->w->wf->dir;
+        bool below = k->dir_fd >= 0 && len > k->dir_len + 1 && m->key[k->dir_len] == '/' &&
+                     m->key[k->dir_len + 1] != '/' && memcmp(m->key, dir, k->dir_len) == 0;
+        m->exists = fstatat(below ? k->dir_fd : AT_FDCWD, m->key + (below ? k->dir_len + 1 : 0),
+                            &m->st, 0) == 0;
     }
     return m;
 }
