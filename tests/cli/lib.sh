@@ -83,14 +83,15 @@ image() {
 }
 # busybox_image NAME [TEXT [LINES]]: an image from scratch with busybox and a file /what that holds TEXT
 busybox_image() {
-    rm -rf "$T/context"
-    mkdir -p "$T/context/bin" "$T/context/tmp"
-    cp /bin/busybox "$T/context/bin/busybox"
-    for applet in sh cat echo ls sleep touch test env id mkdir head tail wc wget nc dd ps kill sort grep cut tr; do ln -s busybox "$T/context/bin/$applet"; done
-    echo "${2-}" >"$T/context/what"
-    chmod 1777 "$T/context/tmp"
-    find "$T/context" -exec touch -h -d 2020-01-01 {} +
-    printf 'FROM scratch\nCOPY bin /bin\nCOPY tmp /tmp\nCOPY what /what\nENV PATH=/bin\n%s\n' "${3-}" >"$T/context/Containerfile"
+    rm -rf "$T/context" "$T/root"
+    mkdir -p "$T/root/bin" "$T/root/tmp" "$T/context"
+    cp /bin/busybox "$T/root/bin/busybox"
+    for applet in sh cat echo ls sleep touch test env id mkdir head tail wc wget nc dd ps kill sort grep cut tr; do ln -s busybox "$T/root/bin/$applet"; done
+    echo "${2-}" >"$T/root/what"
+    chmod 1777 "$T/root/tmp"
+    # one layer, the same bytes each time
+    tar -C "$T/root" --sort=name --mtime=2020-01-01 --owner=0 --group=0 --numeric-owner -cf "$T/context/root.tar" bin tmp what
+    printf 'FROM scratch\nADD root.tar /\nENV PATH=/bin\n%s\n' "${3-}" >"$T/context/Containerfile"
     image "$1" "$T/context"
 }
 drop_image() {
