@@ -379,6 +379,21 @@ static void write_select(struct work *k, const struct select_options *o)
     jw_kv_i64(&k->w, "top", o->top);
 }
 
+/* Under `time` and `change` the source stands in the key by where it is, and what is compared is the newest entry with that key: so only entries of one policy and one measure may share it, or bytes
+ * would be compared with records. ttl and threshold are the reader's. */
+static void write_freshness(struct work *k, const struct cache_options *o)
+{
+    if (o->policy == CACHE_CHANGE) {
+        jw_kv_text(&k->w, "measure", measure_names[o->measure]);
+        if (o->measure == MEASURE_COMMAND) {
+            jw_kv_text(&k->w, "measure_command", o->measure_command);
+        }
+    }
+    if (o->policy == CACHE_CHANGE || o->policy == CACHE_TIME) {
+        jw_kv_text(&k->w, "policy", o->policy == CACHE_CHANGE ? "change" : "time");
+    }
+}
+
 static void write_options(struct work *k)
 {
     const struct step *s = k->step;
@@ -397,6 +412,7 @@ static void write_options(struct work *k)
             jw_kv_text(&k->w, "of", s->aggregate->of);
         }
     } else {
+        write_freshness(k, &s->cache);
         if (s->source_sha256) {
             jw_kv_text(&k->w, "sha256", s->source_sha256);
         }

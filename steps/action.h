@@ -5,7 +5,7 @@
  *   {"command":[…] | "script":"…",          argv or script as written, `${{ }}` included
  *    "env":{"NAME":"text as written",…},"format":1,
  *    "kind":"train","kind_version":1,         the version of wf's own code for the kind
- *    "network":"host","options":{…},          of select, aggregate, ingest: all that changes the result
+ *    "network":"host","options":{…},          of select, aggregate, ingest: all that changes the result, and of `time` and `change` the policy and the measure
  *    "outputs":[{"name":…,"non_empty":true,"path":…,"sha256":…},…],"platform":"linux/amd64" (host steps),
  *    "secrets":["TOKEN"],"shell":…,"values":{"params.lr":"0.1","matrix.model":"mlp",…},  expressions' text and value, paths left out; one that
  *                                             computes ("expression.matrix.model == 'forest' && params.trees") counts by what it gives

@@ -88,6 +88,17 @@ static int add_input(struct asker *k, struct step_scope *s, uint32_t index, stru
     return rc;
 }
 
+/* A measuring command starts in the workflow's folder: the same words elsewhere (`./count.sh`) are another measure. */
+static void add_folder(const char *dir, struct digest *d)
+{
+    CLEANUP(cleanup_free) char *real = fs_real(dir, NULL);
+    CLEANUP(sb_done) struct str text = {0};
+
+    digest_hex_add(&text, d);
+    sb_puts(&text, real ? real : dir);
+    digest_of(text.data, text.len, d);
+}
+
 static int add_source(struct asker *k, struct step_scope *s, struct specs *ret, struct err *err)
 {
     const char *text = NULL, *ignored;
@@ -111,6 +122,9 @@ static int add_source(struct asker *k, struct step_scope *s, struct specs *ret, 
         spec.located = true;
         spec.looked = (struct looked){.done = policy == CACHE_TIME, .exists = true, .kind = 'f'};
         location_digest(spec.path, &spec.looked.digest);
+        if (policy == CACHE_CHANGE && s->step->cache.measure == MEASURE_COMMAND) {
+            add_folder(k->w->wf->dir, &spec.looked.digest);
+        }
     }
     *vec_push(&ret->v) = spec;
     return 0;

@@ -1,0 +1,38 @@
+# SPDX-License-Identifier: Apache-2.0
+# Under `time` and `change` only what was made by the same policy and the same measure is compared; a measure that says nothing means run.
+. "$(dirname "$0")/lib.sh"
+step() { printf 'steps:\n  get:\n    kind: ingest\n    source: src\n    cache: %s\n    run: wc -l < ${{ source.path }} > ${{ outputs.n }}\n    outputs: {n: n}\n' "$2" >"$1"; }
+seq 100 >src
+step bytes.yaml '{policy: change, measure: bytes, threshold: 5%}'
+step command.yaml '{policy: change, measure: "wc -c <$WF_SOURCE", threshold: 5%}'
+step other.yaml '{policy: change, measure: "cat n", threshold: 5%}'
+step time.yaml '{policy: time, ttl: 1h}'
+try 0 wf run bytes.yaml; check_ran get
+try 0 wf run command.yaml; check_ran get
+wc -c <src >n
+try 0 wf run other.yaml; check_ran get
+try 0 wf run time.yaml; check_ran get
+for f in bytes command other time; do try 0 wf run $f.yaml; check_ran ""; done
+echo 1 >n
+try 0 wf run other.yaml; check_ran get
+try 0 wf run bytes.yaml; check_ran ""
+# the same words in another folder are another measure
+mkdir elsewhere; sed "s|source: src|source: $T/src|" other.yaml >elsewhere/w.yaml; echo 1 >elsewhere/n
+try 0 wf run elsewhere/w.yaml; check_ran get
+# a number, then a word, then the same word, then nothing, then failure
+echo word >n; try 0 wf run other.yaml; check_ran get
+try 0 wf run other.yaml; check_ran ""
+echo 7 >n; try 0 wf run other.yaml; check_ran get
+: >n; try 0 wf run other.yaml; check_ran get
+try 0 wf run other.yaml; check_ran get
+rm n; try 0 wf run other.yaml; check_ran get
+try 0 wf run other.yaml; check_ran get
+echo 0 >n; try 0 wf run other.yaml; check_ran get
+try 0 wf run other.yaml; check_ran get
+# content keeps apart from where: a file that holds its own path
+printf '%s' "$T/own" >own
+sed 's|source: src|source: own|; s|wc -l <|cat|' time.yaml >own.yaml
+try 0 wf run own.yaml; check_ran get
+sed -i 's/cache: .*/cache: {policy: content}/' own.yaml
+try 0 wf run own.yaml; check_ran get
+finish
