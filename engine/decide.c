@@ -191,6 +191,17 @@ int decide(struct decider *d, uint32_t instance, const struct question *q, struc
     return 0;
 }
 
+const char *decide_blind(const struct decider *d, uint32_t instance)
+{
+    if (d->off) {
+        return "not memoized: --no-cache";
+    }
+    if (step_of(d, instance)->cache.policy == CACHE_OFF) {
+        return "not memoized: cache: false";
+    }
+    return d->refresh_all || (d->refresh && d->refresh[instance]) ? "--refresh" : NULL;
+}
+
 void decide_why(struct decider *d, uint32_t instance, const struct question *q, struct arena *a,
                 struct decision *dec)
 {

@@ -47,6 +47,8 @@ void decider_done(struct decider *d);
 /* `a` receives texts. Negative: the store cannot be read. */
 int decide(struct decider *d, uint32_t instance, const struct question *q, struct arena *a,
            struct decision *ret, struct err *err);
+/* Why no answer would be taken whatever the question turns out to be: --no-cache, `cache: false`, --refresh. NULL: it depends. */
+const char *decide_blind(const struct decider *d, uint32_t instance);
 /* Fills differences and note of a miss: against what this instance used last. Best effort. */
 void decide_why(struct decider *d, uint32_t instance, const struct question *q, struct arena *a,
                 struct decision *dec);

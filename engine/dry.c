@@ -28,6 +28,7 @@ enum { ASKING_MAX = 64 };
 
 struct dry_state { /* of a step */
     bool open;     /* some branch will run, or is undecided */
+    bool maybe;    /* some branch is undecided, and may yet be skipped */
     bool skipped;  /* all branches are */
     bool success;
 };
@@ -291,6 +292,24 @@ static bool reads_skipped(struct dry *d, uint32_t step, const char **why)
     return false;
 }
 
+/* Undecided because of what it depends on, yet no answer of the cache would be taken. */
+static bool runs_anyway(const struct dry *d, uint32_t i, const char **ret_why)
+{
+    const struct step *m = &d->wf->steps[d->plan->instances[i].step];
+
+    if (m->condition || m->finally) {
+        return false;
+    }
+    for (uint32_t k = 0; k < m->n_needs; k++) {
+        const struct dry_state *need = &d->states[m->needs[k].step];
+        if (need->maybe || (!m->needs[k].order_only && need->skipped)) {
+            return false;
+        }
+    }
+    *ret_why = decide_blind(&d->decider, i);
+    return *ret_why != NULL;
+}
+
 static bool condition_false(struct dry *d, uint32_t i)
 {
     const struct step *m = &d->wf->steps[d->plan->instances[i].step];
@@ -319,7 +338,10 @@ static void decide_step(struct dry *d, uint32_t step)
 
     for (uint32_t i = first; i < end; i++) {
         struct pending *p;
-        if (all || skip) {
+        const char *blind;
+        if (all && verdict == DRY_UNDECIDED && runs_anyway(d, i, &blind)) {
+            settle(d, i, DRY_RUN, blind);
+        } else if (all || skip) {
             settle(d, i, all ? verdict : DRY_SKIP, why);
         } else if (!condition_false(d, i) && !ask(d, i, &p)) {
             *vec_push(&waiting) = p;
@@ -334,6 +356,7 @@ static void decide_step(struct dry *d, uint32_t step)
     for (uint32_t i = first; i < end; i++) {
         enum dry_verdict v = d->steps[i].verdict;
         st->open |= v == DRY_RUN || v == DRY_UNDECIDED;
+        st->maybe |= v == DRY_UNDECIDED;
         st->skipped &= v == DRY_SKIP;
     }
 }

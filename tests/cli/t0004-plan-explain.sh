@@ -32,6 +32,10 @@ json '.steps[] | select(.name == "a") | .cache.verdict' '"miss"' s.json
 json '.steps[] | select(.name == "a") | [.cache.why[] | [.part, .name, (.old != .new)] | tostring] | join(";") | contains("in.txt") or contains("x")' true s.json
 same "refresh in plan" "$(wf plan w.yaml --refresh=a --json | jq -r '.steps[0].verdict')" run
 same "no-cache in plan" "$(wf plan w.yaml --no-cache --json | jq -r '.steps[0].verdict')" run
+same "no-cache: all of it" "$(verdicts --no-cache)" "a=run b=run c=run d=skip"
+same "refresh: all of it" "$(verdicts --refresh)" "a=run b=run c=run d=skip"
+same "refresh of one" "$(verdicts --refresh=a)" "a=run b=undecided c=run d=skip"
+same "refresh of two" "$(verdicts --refresh=a --refresh=b)" "a=run b=run c=run d=skip"
 sleep 1.1; touch mark
 wf plan w.yaml >/dev/null; wf explain w.yaml a >/dev/null; wf graph w.yaml >/dev/null; wf check w.yaml >/dev/null 2>&1
 same "plan writes nothing to objects" "$(find store/objects -newer mark -type f | wc -l)" 0
