@@ -36,6 +36,7 @@ static void init_steps(struct run *r)
         st->waits = p->waits[s] + (m->finally ? 1 : 0); /* for the end of all else */
         st->open = p->first[s + 1] - p->first[s];
         st->parked = (struct queue){NONE, NONE};
+        st->bad = NONE;
         *(m->finally ? &r->open_finally : &r->open_main) += st->open;
         passed_step(r, s);
     }

@@ -64,8 +64,10 @@ struct step_state {
     uint32_t n_failed, n_skipped;
     struct queue parked;
     bool success, failure; /* as success() and failure() answer it */
-    bool fail_fast;        /* a branch failed, the others are cancelled */
-    bool tolerant;         /* only a select reads it */
+    uint32_t
+        bad; /* the branch that failed untolerated, or that everything bad above comes from; NONE */
+    bool fail_fast; /* a branch failed, the others are cancelled */
+    bool tolerant;  /* only a select reads it */
 };
 
 enum run_stage {

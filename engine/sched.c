@@ -53,17 +53,6 @@ static void queue_push_front(struct run *r, struct queue *q, uint32_t instance)
 
 /* --- a step's needs have ended: which branches go on? --- */
 
-/* All branches of a needed step, taken together. */
-static const char *fate(const struct run *r, uint32_t step)
-{
-    const struct step_state *s = &r->steps[step];
-    uint32_t n = r->wf->steps[step].n_rows;
-
-    return s->n_bad > 0 || s->n_failed > 0 ? (r->cancelled ? "did not succeed" : "failed")
-           : n > 0 && s->n_skipped == n    ? "was skipped"
-                                           : "did not succeed";
-}
-
 static bool all_skipped(const struct run *r, uint32_t step)
 {
     uint32_t n = r->wf->steps[step].n_rows;
@@ -77,6 +66,26 @@ static bool bad(const struct run *r, uint32_t step)
     return r->steps[step].n_bad > 0 || r->steps[step].failure;
 }
 
+/* "train[model=mlp] failed"; owned by the caller. */
+static char *fate(const struct run *r, uint32_t instance)
+{
+    uint8_t state = r->state.instances[instance].state;
+
+    return xasprintf("%s %s%s", r->plan->instances[instance].name,
+                     state == INSTANCE_FAILED ? "" : "was ", instance_state_names[state]);
+}
+
+/* A select waits for the end of its candidates, not for their success; but where all were skipped there is nothing to choose from. */
+static bool nothing_to_choose(const struct run *r, const struct step *m)
+{
+    bool nothing = m->select && m->select->n_from > 0;
+
+    for (uint32_t k = 0; nothing && k < m->select->n_from; k++) {
+        nothing = all_skipped(r, m->select->from[k]);
+    }
+    return nothing;
+}
+
 static void judge_needs(struct run *r, uint32_t step)
 {
     const struct step *m = &r->wf->steps[step];
@@ -85,7 +94,12 @@ static void judge_needs(struct run *r, uint32_t step)
 
     for (uint32_t k = 0; k < m->n_needs; k++) {
         const struct need *need = &m->needs[k];
-        any_bad |= bad(r, need->step);
+        if (bad(r, need->step)) {
+            any_bad = true;
+            if (r->steps[step].bad == NONE) {
+                r->steps[step].bad = r->steps[need->step].bad;
+            }
+        }
         if (need->order_only) {
             continue;
         }
@@ -93,7 +107,8 @@ static void judge_needs(struct run *r, uint32_t step)
         required_bad |= bad(r, need->step);
         skipped += all_skipped(r, need->step);
     }
-    r->steps[step].success = !required_bad && (required == 0 || skipped < required);
+    r->steps[step].success =
+        !required_bad && (required == 0 || skipped < required) && !nothing_to_choose(r, m);
     r->steps[step].failure = any_bad;
 }
 
@@ -121,21 +136,20 @@ static char *reads_nothing(const struct run *r, const struct step *m, const stru
     uint32_t branch, first = r->plan->first[name->step], end = r->plan->first[name->step + 1];
 
     if (name->branch) {
-        if (reads_branch(r, name, &branch) && !succeeded(r, branch)) {
-            return xasprintf("%s %s%s", name->branch,
-                             r->state.instances[branch].state == INSTANCE_FAILED ? "" : "was ",
-                             instance_state_names[r->state.instances[branch].state]);
-        }
-        return NULL;
+        return reads_branch(r, name, &branch) && !succeeded(r, branch) ? fate(r, branch) : NULL;
     }
     for (uint32_t i = first; i < end; i++) {
         if (succeeded(r, i)) {
             return NULL;
         }
     }
-    return first == end || m->kind == KIND_SELECT
-               ? NULL
-               : xasprintf("%s %s", r->wf->steps[name->step].name, fate(r, name->step));
+    if (first == end || m->kind == KIND_SELECT) {
+        return NULL;
+    }
+    return r->steps[name->step].bad != NONE ? fate(r, r->steps[name->step].bad)
+           : all_skipped(r, name->step)
+               ? xasprintf("%s was skipped", r->wf->steps[name->step].name)
+               : xasprintf("%s did not succeed", r->wf->steps[name->step].name);
 }
 
 /* The first read output that is not there, in words (owned by the caller), or NULL. */
@@ -162,20 +176,21 @@ static char *unreadable(const struct run *r, uint32_t step)
     return missing;
 }
 
-/* Why success() is false, for people: owned by the caller. */
+/* Why success() is false, for people: the first thing that went wrong. Owned by the caller. */
 static char *why_not(const struct run *r, uint32_t step)
 {
     const struct step *m = &r->wf->steps[step];
+    bool nothing = nothing_to_choose(r, m);
 
     for (uint32_t k = 0; k < m->n_needs; k++) {
         uint32_t need = m->needs[k].step;
-        if (!m->needs[k].order_only && r->steps[need].n_bad > 0) {
-            return xasprintf("%s %s", r->wf->steps[need].name, fate(r, need));
+        if ((!m->needs[k].order_only || nothing) && bad(r, need) && r->steps[need].bad != NONE) {
+            return fate(r, r->steps[need].bad);
         }
     }
     for (uint32_t k = 0; k < m->n_needs; k++) {
         uint32_t need = m->needs[k].step;
-        if (!m->needs[k].order_only && (bad(r, need) || all_skipped(r, need))) {
+        if ((!m->needs[k].order_only || nothing) && all_skipped(r, need)) {
             return xasprintf("%s was skipped", r->wf->steps[need].name);
         }
     }
@@ -246,6 +261,16 @@ void sched_release(struct run *r, uint32_t step)
 
 /* --- an instance's state is final --- */
 
+/* The first one counts, but a failure before the cancelling that it brought about. */
+static void note_bad(const struct run *r, struct step_state *s, uint32_t instance)
+{
+    bool cancelled = r->state.instances[instance].state == INSTANCE_CANCELLED;
+
+    if (s->n_bad++ == 0 || (!cancelled && r->state.instances[s->bad].state == INSTANCE_CANCELLED)) {
+        s->bad = instance;
+    }
+}
+
 void sched_over(struct run *r, uint32_t instance)
 {
     const struct instance_status *st = &r->state.instances[instance];
@@ -260,10 +285,12 @@ void sched_over(struct run *r, uint32_t instance)
     case INSTANCE_FAILED:
     case INSTANCE_LOST:
         s->n_failed++;
-        s->n_bad += !st->tolerated;
+        if (!st->tolerated) {
+            note_bad(r, s, instance);
+        }
         break;
     case INSTANCE_CANCELLED:
-        s->n_bad++;
+        note_bad(r, s, instance);
         break;
     case INSTANCE_SKIPPED:
         s->n_skipped++;

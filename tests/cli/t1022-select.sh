@@ -37,6 +37,42 @@ steps:
 E
 try 1 wf run n.yaml
 check_status s failed
+# What was never there: candidates that were skipped leave nothing to choose from, and whoever follows hears of the first cause.
+because() { wf show --json | jq -r --arg s "$1" '.steps[] | select(.name == $s) | .because'; }
+flow skipped.yaml <<'E'
+params: {go: false, forest: false}
+steps:
+  ingest: {run: 'exit 1', outputs: {o: o}, if: '${{ !params.go }}'}
+  t:
+    kind: train
+    matrix: {m: [mlp, forest]}
+    run: 'cat ${{ steps.ingest.outputs.o }}; echo "{}" > ${{ outputs.metrics }}; echo 1 > ${{ outputs.model }}'
+    outputs: {model: model.bin, metrics: metrics.json}
+  s: {kind: select, from: t, metric: accuracy}
+  a: {kind: aggregate, from: t, of: metrics, method: mean}
+  use: {run: 'cat ${{ steps.s.models[0].path }}'}
+E
+try 1 wf run skipped.yaml
+check_counts '{"failed":1,"skipped":5}'
+for x in 't[m=mlp]' s a use; do same "why $x" "$(because "$x")" "ingest failed"; done
+try 0 wf run skipped.yaml -p go=true
+check_counts '{"skipped":6}'
+same "why s" "$(because s)" "t was skipped"
+flow branch.yaml <<'E'
+steps:
+  t:
+    kind: train
+    matrix: {m: [mlp, forest]}
+    run: 'echo "{\"accuracy\": 1}" > ${{ outputs.metrics }}; echo 1 > ${{ outputs.model }}; test ${{ matrix.m }} = mlp'
+    outputs: {model: model.bin, metrics: metrics.json}
+  s: {kind: select, from: t, metric: accuracy}
+  use: {matrix: {rank: [0]}, run: 'cat ${{ steps.s.models[matrix.rank].path }}'}
+  metrics: {run: 'cat ${{ steps.t.outputs.metrics }}'}
+  last: {needs: use, run: 'true'}
+E
+try 1 wf run branch.yaml
+check_status s succeeded
+for x in 'use[rank=0]' metrics last; do same "why $x" "$(because "$x")" "t[m=forest] failed"; done
 flow bad.yaml <<'E'
 steps: {t: {kind: train, run: 'echo "[1]" > ${{ outputs.metrics }}', outputs: {metrics: m}}}
 E
