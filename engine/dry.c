@@ -226,6 +226,17 @@ static void ask_again(struct dry *d, struct pending *p)
 
 /* --- a step --- */
 
+/* All candidates of a select are skipped. */
+static bool nothing_to_choose(const struct dry *d, const struct step *m)
+{
+    bool nothing = m->select && m->select->n_from > 0;
+
+    for (uint32_t k = 0; nothing && k < m->select->n_from; k++) {
+        nothing = d->states[m->select->from[k]].skipped;
+    }
+    return nothing;
+}
+
 /* What decides for all its branches alike. */
 static bool settle_by_needs(struct dry *d, uint32_t step, enum dry_verdict *ret, const char **why)
 {
@@ -244,7 +255,7 @@ static bool settle_by_needs(struct dry *d, uint32_t step, enum dry_verdict *ret,
         required += !m->needs[k].order_only;
         skipped += !m->needs[k].order_only && d->states[m->needs[k].step].skipped;
     }
-    d->states[step].success = required == 0 || skipped < required;
+    d->states[step].success = (required == 0 || skipped < required) && !nothing_to_choose(d, m);
     for (uint32_t k = 0; k < m->n_needs; k++) {
         uint32_t need = m->needs[k].step;
         bool asks = m->condition || !m->needs[k].declared;

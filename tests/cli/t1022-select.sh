@@ -40,7 +40,7 @@ check_status s failed
 # What was never there: candidates that were skipped leave nothing to choose from, and whoever follows hears of the first cause.
 because() { wf show --json | jq -r --arg s "$1" '.steps[] | select(.name == $s) | .because'; }
 flow skipped.yaml <<'E'
-params: {go: false, forest: false}
+params: {go: false}
 steps:
   ingest: {run: 'exit 1', outputs: {o: o}, if: '${{ !params.go }}'}
   t:
@@ -55,6 +55,7 @@ E
 try 1 wf run skipped.yaml
 check_counts '{"failed":1,"skipped":5}'
 for x in 't[m=mlp]' s a use; do same "why $x" "$(because "$x")" "ingest failed"; done
+same "plan" "$(wf plan skipped.yaml -p go=true --json | jq -c '[.steps[].verdict] | unique')" '["skip"]'
 try 0 wf run skipped.yaml -p go=true
 check_counts '{"skipped":6}'
 same "why s" "$(because s)" "t was skipped"
