@@ -43,7 +43,7 @@ struct job {
                                    `collect` and the mock */
     enum network_mode network;
     struct resources resources;
-    int log_fd; /* stdout and stderr go here, appended; borrowed */
+    int log_fd;    /* stdout and stderr go here, appended; borrowed */
     int stdout_fd; /* > 0: standard output goes here instead (a value is read from it); borrowed */
 };
 enum job_outcome {

@@ -255,7 +255,8 @@ void diags_render(const struct diags *d, bool colour, struct str *out)
     if (d->errors + d->warnings == 0)
         return;
     const struct diag **list = sorted(d);
-    struct line_cursor cursor = {.at = d->text, .end = d->text + d->text_len, .line = 1};
+    struct line_cursor cursor = {
+        .at = d->text, .end = d->text ? d->text + d->text_len : NULL, .line = 1};
     if (d->text != NULL && d->text_len >= 3 && memcmp(d->text, "\xef\xbb\xbf", 3) == 0)
         cursor.at += 3;
     for (size_t i = 0; i < d->len; i++)

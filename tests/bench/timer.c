@@ -41,7 +41,8 @@ int main(int argc, char **argv)
     if (!f) {
         return 125;
     }
-    fprintf(f, "%ld %ld %ld\n", microseconds(usage.ru_utime) + microseconds(usage.ru_stime), wall, usage.ru_maxrss);
+    fprintf(f, "%ld %ld %ld\n", microseconds(usage.ru_utime) + microseconds(usage.ru_stime), wall,
+            usage.ru_maxrss);
     fclose(f);
     return WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
 }

@@ -293,8 +293,7 @@ Test(base_http, head_has_no_body)
 Test(base_http, redirects)
 {
     CLEANUP(seen_done)
-    struct seen s = {.want_header = "X-Old"},
-                t = {.want_header = "X-Old"}, u = {0}, v = {0};
+    struct seen s = {.want_header = "X-Old"}, t = {.want_header = "X-Old"}, u = {0}, v = {0};
     struct http_request stay = {0}, follow = {.follow = true};
     fetch(&stay, "/moved", &s);
     cr_assert_eq(s.status, 302);
