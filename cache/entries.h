@@ -56,7 +56,7 @@ struct entry_new {
  * result names is there (ERR_CORRUPT when one is gone: the caller then does without the entry). Returns the row id. */
 int entry_insert(struct store *s, struct db *db, const struct entry_new *e, int64_t *ret_id,
                  struct err *err);
-/* Posts the removal of an entry whose objects are gone or damaged; fire and forget. */
+/* Posts the removal of an entry whose objects are gone or damaged; fire and forget. Its other files stay for gc: its step, run again, may be making them at this moment. */
 void entry_drop(struct store *s, int64_t id);
 /* All objects of a result good (by stat)? Otherwise *ret_bad names the first bad one and its state. */
 enum object_state entry_check_objects(struct store *s, const struct entry *e,
