@@ -141,7 +141,9 @@ void finish_broken(const struct err *err, void *arg)
 struct publishing {
     struct run *run;
     uint32_t instance;
-    const struct result *result;
+    const struct result *result, *before;
+    struct arena *arena; /* of before; NULL: none */
+    struct str changed;
     int rc;
     struct err err;
 };
@@ -160,7 +162,8 @@ static void publish_work(void *arg)
 {
     struct publishing *p = arg;
 
-    p->rc = step_publish(&p->run->world, &p->run->plan->instances[p->instance], p->result, &p->err);
+    p->rc = step_publish(&p->run->world, &p->run->plan->instances[p->instance], p->result,
+                         p->before, &p->changed, &p->err);
 }
 
 static void publish_done(void *arg)
@@ -178,8 +181,36 @@ static void publish_done(void *arg)
         r->failed = true;
         emit_warning(r, p->instance, text);
     }
+    if (p->changed.len > 0 && !r->closing) {
+        bool several = strchr(sb_text(&p->changed), ',') != NULL;
+        CLEANUP(cleanup_free)
+        char *text = xasprintf("%s %s changed since %s published; %s replaced",
+                               sb_text(&p->changed), several ? "were" : "was",
+                               several ? "they were" : "it was", several ? "they are" : "it is");
+        emit_warning(r, p->instance, text);
+    }
+    if (p->arena) {
+        arena_free(p->arena);
+    }
+    sb_done(&p->changed);
     free(p);
     sched_wake(r);
+}
+
+/* What the instance made when it was last known to: so that a target which somebody changed since is told from one that is only out of date. */
+static void find_before(struct publishing *p)
+{
+    const struct entry *e = prior_entry(p->run->decider.prior, p->instance);
+    struct result *before;
+
+    if (!e) {
+        return;
+    }
+    p->arena = arena_new();
+    before = arena_calloc(p->arena, 1, sizeof(*before));
+    if (result_decode(e->data, e->data_len, p->arena, before, NULL) == 0) {
+        p->before = before;
+    }
 }
 
 void finish_publish(struct run *r, uint32_t instance)
@@ -198,6 +229,7 @@ void finish_publish(struct run *r, uint32_t instance)
     p->run = r;
     p->instance = instance;
     p->result = result;
+    find_before(p);
     r->publishing++;
     r->publishing_pool++;
     loop_work(r->o.loop, publish_work, publish_done, p);

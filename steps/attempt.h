@@ -57,8 +57,9 @@ int attempt_log_fd(const struct attempt *a); /* for the display's last line; -1:
 
 /* Evaluates `if` of an instance. 0: *ret; negative: err. Without a status function, success() && is put before it. */
 int step_condition(const struct world *w, const struct instance_ref *i, bool *ret, struct err *err);
-/* Publishes an instance's outputs (semantics 22): temporary name + rename; equal content is not touched. Blocking (pool). *ret_replaced: a target was there and differed. */
+/* Publishes an instance's outputs (semantics 22): temporary name + rename; equal content is not touched. Blocking (pool). `before`: what the instance made when it last ran (NULL: unknown); with it, targets
+ * that were replaced although they held something that no run made are named in *ret_changed ("a.txt, b.txt"). */
 int step_publish(const struct world *w, const struct instance_ref *i, const struct result *r,
-                 struct err *err);
+                 const struct result *before, struct str *ret_changed, struct err *err);
 
 #endif

@@ -22,11 +22,27 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-/* Is it there already? Anything unreadable counts as different. */
-static bool equal(const struct world *w, const char *target, const struct result_output *o)
+/* False: it is neither file nor folder, or cannot be read. */
+static bool digest_of_target(const struct world *w, const char *target, struct stat *st,
+                             struct digest *ret)
 {
     CLEANUP(sb_done) struct str text = {0};
     uint64_t bytes, files;
+
+    if (S_ISREG(st->st_mode)) {
+        return statcache_digest(w->statcache, target, ret, st, NULL) == 0;
+    }
+    if (!S_ISDIR(st->st_mode) ||
+        manifest_of_input(target, w->statcache, &text, &bytes, &files, NULL) != 0) {
+        return false;
+    }
+    digest_of(sb_text(&text), text.len, ret);
+    return true;
+}
+
+/* Is it there already? Anything unreadable counts as different. */
+static bool equal(const struct world *w, const char *target, const struct result_output *o)
+{
     struct digest d;
     struct stat st;
 
@@ -34,16 +50,30 @@ static bool equal(const struct world *w, const char *target, const struct result
         return false;
     }
     if (o->kind == OBJECT_TREE) {
-        if (!S_ISDIR(st.st_mode) ||
-            manifest_of_input(target, w->statcache, &text, &bytes, &files, NULL) != 0) {
-            return false;
-        }
-        digest_of(sb_text(&text), text.len, &d);
-        return digest_eq(&d, &o->digest);
+        return S_ISDIR(st.st_mode) && digest_of_target(w, target, &st, &d) &&
+               digest_eq(&d, &o->digest);
     }
     return S_ISREG(st.st_mode) && ((st.st_mode & 0111) != 0) == o->executable &&
-           (uint64_t)st.st_size == o->bytes &&
-           statcache_digest(w->statcache, target, &d, &st, NULL) == 0 && digest_eq(&d, &o->digest);
+           (uint64_t)st.st_size == o->bytes && digest_of_target(w, target, &st, &d) &&
+           digest_eq(&d, &o->digest);
+}
+
+/* Does the target hold what nobody here made? What a run published stands among the objects, as long as the entry of `before` does; so no run's own result is taken for
+ * a change, whichever run published last. */
+static bool changed_since(const struct world *w, const char *target,
+                          const struct result_output *before)
+{
+    struct digest d;
+    struct stat st;
+
+    if (!before || lstat(target, &st) != 0) {
+        return false;
+    }
+    if (!digest_of_target(w, target, &st, &d)) {
+        return true;
+    }
+    CLEANUP(cleanup_free) char *object = objects_path(w->store, &d);
+    return !digest_eq(&d, &before->digest) && access(object, F_OK) != 0;
 }
 
 /* The target's folder, made if need be, must be real and inside of the workflow's. */
@@ -94,11 +124,12 @@ static int replace(const char *temporary, const char *target, struct err *err)
 }
 
 static int publish_one(const struct world *w, const char *target, const struct result_output *o,
-                       struct err *err)
+                       const struct result_output *before, bool *ret_changed, struct err *err)
 {
     if (equal(w, target, o)) {
         return 0;
     }
+    *ret_changed = changed_since(w, target, before);
     int rc = make_folder(w->wf, target, err);
     if (rc != 0) {
         return rc;
@@ -116,7 +147,7 @@ static int publish_one(const struct world *w, const char *target, const struct r
 }
 
 int step_publish(const struct world *w, const struct instance_ref *i, const struct result *r,
-                 struct err *err)
+                 const struct result *before, struct str *ret_changed, struct err *err)
 {
     const struct step *s = &w->wf->steps[i->step];
     struct arena *a = arena_new();
@@ -143,7 +174,12 @@ int step_publish(const struct world *w, const struct instance_ref *i, const stru
         }
         if (rc == 0) {
             CLEANUP(cleanup_free) char *target = xasprintf("%s/%s", w->wf->dir, sb_text(&clean));
-            rc = publish_one(w, target, made, err);
+            bool changed = false;
+            rc = publish_one(w, target, made, before ? result_output_find(before, out->name) : NULL,
+                             &changed, err);
+            if (changed && rc == 0) {
+                sb_printf(ret_changed, "%s%s", ret_changed->len > 0 ? ", " : "", sb_text(&clean));
+            }
             rc = rc == 0 ? 0 : err_wrap(err, "output '%s'", out->name);
         }
     }

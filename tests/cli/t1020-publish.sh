@@ -30,6 +30,15 @@ same "folders are replaced whole" "$(ls res/folder | tr '\n' ' ')" "l n2 s "
 echo vandal >res/deep/f.txt; echo vandal >res/folder/n2
 check_store
 try 0 wf run w.yaml -p n=1
+says "res/deep/f.txt was changed since it was published; it is replaced"
+says "res/folder was changed since it was published; it is replaced"
+try 0 wf run w.yaml -p n=2
+says_not "was changed since"
+try 0 wf run w.yaml -p n=3
+says_not "was changed since"
+rm res/deep/f.txt
+try 0 wf run w.yaml -p n=1
+says_not "was changed since"
 same "an earlier result" "$(cat res/deep/f.txt; ls res/folder | tr '\n' ' ')" $'1\nl n1 s '
 flow bad.yaml <<'E'
 steps: {f: {run: 'exit 1', outputs: {o: o}, publish: {o: res/deep/f.txt}}}

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Outputs published into the workflow's folder. */
 #include "base/fs.h"
+#include "base/mem.h"
+#include "base/str.h"
 #include "room.h"
 
 #include <criterion/criterion.h>
@@ -20,7 +22,27 @@
 static int publish(struct room *r)
 {
     struct instance_ref i = room_instance(r, "s");
-    return step_publish(&r->world, &i, r->result, &r->err);
+    struct str changed = {0};
+    int rc = step_publish(&r->world, &i, r->result, NULL, &changed, &r->err);
+    cr_assert_eq(changed.len, 0, "nobody knows what was there");
+    return rc;
+}
+
+Test(steps_publish, what_somebody_changed_is_named)
+{
+    struct room r;
+    CLEANUP(sb_done) struct str changed = {0};
+    room_open(&r, FLOW);
+    cr_assert_eq(room_run(&r, "s"), ATTEMPT_SUCCEEDED, "%s", r.error);
+    struct instance_ref i = room_instance(&r, "s");
+    cr_assert_eq(publish(&r), 0, "%s", r.err.msg);
+    cr_assert_eq(step_publish(&r.world, &i, r.result, r.result, &changed, &r.err), 0);
+    cr_assert_str_eq(sb_text(&changed), "");
+    room_write(&r, "out/file", "mine");
+    room_write(&r, "out/dir/sub/y", "mine");
+    cr_assert_eq(step_publish(&r.world, &i, r.result, r.result, &changed, &r.err), 0);
+    cr_assert_str_eq(sb_text(&changed), "out/file, out/dir");
+    room_close(&r);
 }
 
 Test(steps_publish, files_and_folders_are_replaced_whole)
