@@ -79,11 +79,11 @@ int store_peek(const char *dir, int newest, enum store_state *ret, struct err *e
     return 0;
 }
 
-int store_version(struct db *db, int64_t *ret, struct err *err)
+static int one_number(struct db *db, int statement, int64_t *ret, struct err *err)
 {
     CLEANUP(db_row_done) struct db_row *row = NULL;
 
-    int rc = db_query(db, SQL_STORE_FORMAT, &row, err, "");
+    int rc = db_query(db, statement, &row, err, "");
     if (rc < 0) {
         return rc;
     }
@@ -93,6 +93,11 @@ int store_version(struct db *db, int64_t *ret, struct err *err)
     }
     *ret = db_i64(row, 0);
     return 0;
+}
+
+int store_version(struct db *db, int64_t *ret, struct err *err)
+{
+    return one_number(db, SQL_STORE_FORMAT, ret, err);
 }
 
 static int apply_migrations(struct db *db, int64_t from, const struct migration *list, size_t count,
@@ -172,7 +177,14 @@ static int prepare_db(struct store *s, struct db *db, const struct migration *li
     if (from == list[count - 1].format) { /* somebody else was faster */
         return db_checkpoint(db, err);
     }
-    if (from > 0) {
+    if (from ==
+        0) { /* ours is made in one transaction: tables without a format are somebody else's */
+        int64_t tables = 0;
+        rc = one_number(db, SQL_STORE_TABLES, &tables, err);
+        if (rc == 0 && tables > 0) {
+            return refuse_foreign(s->dir, err);
+        }
+    } else {
         rc = before_migration(s, db, from, list, count, err);
     }
     if (rc == 0) {

@@ -55,6 +55,7 @@ check_store() {
 gone() { ! pgrep -f -- "$1" >/dev/null; }
 no_process() { checks=$((checks + 1)); if wait_for 3 gone "$2"; then echo "ok $checks - $1"; else fail "$1: $(pgrep -af -- "$2")"; fi; }
 # background COMMAND…: wf in the background, as $pid; a shell's background job would ignore SIGINT
+# shellcheck disable=SC2034 # the caller uses pid
 background() { env --default-signal=INT,TERM "$WF" "$@" >"$T/.out" 2>"$T/.err" & pid=$!; }
 # flow FILE: standard input as a workflow file
 flow() { cat >"$1"; }

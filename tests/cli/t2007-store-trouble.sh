@@ -56,4 +56,10 @@ rc=0; WF_FAILPOINT=writer.full:enospc timeout 20 "$WF" run w.yaml --refresh >.ou
 same "the journal cannot be written" $rc 4
 check_store
 try 0 wf run w.yaml
+# somebody else's database is left alone
+mkdir "$T/foreign"
+sqlite3 "$T/foreign/wf.db" 'CREATE TABLE mine(x)'
+try 4 wf run --store "$T/foreign" w.yaml
+checks=$((checks + 1)); tables=$(sqlite3 "$T/foreign/wf.db" .tables)
+if [ "$tables" = mine ]; then echo "ok $checks - nothing was added to it"; else fail "tables: $tables"; fi
 finish

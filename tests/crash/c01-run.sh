@@ -1,4 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
+# shellcheck shell=bash
 # Killed while running, at the first and later passes of each point.
 . "$(dirname "$0")/common.sh"
 for point in store.folders store.prepared writer.begin writer.apply writer.commit writer.committed objects.rename objects.renamed objects.tree entries.insert entries.inserted; do

@@ -1,4 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
+# shellcheck shell=bash
 # Killed over a store that holds earlier results: they stay good.
 . "$(dirname "$0")/common.sh"
 try 0 wf run w.yaml -q

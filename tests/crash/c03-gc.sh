@@ -1,4 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
+# shellcheck shell=bash
 # Killed while cleaning up: what is kept is whole, what was removed is simply run again.
 . "$(dirname "$0")/common.sh"
 for n in 1 2 3; do try 0 wf run w.yaml -q -p n=$n; done

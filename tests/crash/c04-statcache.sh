@@ -1,4 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
+# shellcheck shell=bash
 # Killed at the points that only some workflows pass: the stat cache, restored copies, database migration.
 . "$(dirname "$0")/common.sh"
 mkdir in; for i in 1 2 3; do seq $i 500 >in/$i; done
