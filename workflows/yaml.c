@@ -32,6 +32,7 @@ struct frame {
     uint64_t started;       /* value of `nodes` before it */
     ptrdiff_t anchor;       /* index or -1 */
     bool key_next, bad_key; /* a bad key was reported; its value is dropped */
+    bool flow;              /* written with braces or brackets */
     struct node_pair pair;  /* the key that waits for its value */
 };
 struct reader {
@@ -92,6 +93,11 @@ static void block_place(struct reader *r, struct node *n)
     n->block = true;
 }
 
+static struct frame *top(struct reader *r)
+{
+    return r->frames.len > 0 ? &r->frames.items[r->frames.len - 1] : NULL;
+}
+
 /* `!cancelled()` reads as a tag with an empty value: the likeliest slip with tags. `value` is NULL for a list or mapping. */
 static void refuse_tag(struct reader *r, struct span at, const char *tag, const char *value)
 {
@@ -100,8 +106,10 @@ static void refuse_tag(struct reader *r, struct span at, const char *tag, const 
     diag_error(r->d, at, "yaml-tag",
                "'%s%.60s' reads as a YAML tag, and tags are not part of the language",
                standard ? "!!" : "", standard ? tag + strlen(core) : tag);
-    if (!standard && value != NULL && tag[0] == '!' && tag[1] != '\0')
-        diag_hint(r->d, "write ${{ %.60s%s%.60s }}", tag, *value ? " " : "", value);
+    if (standard || value == NULL || tag[0] != '!' || tag[1] == '\0')
+        return;
+    const char *quote = r->frames.len > 0 && top(r)->flow ? "\"" : ""; /* `}}` would end it */
+    diag_hint(r->d, "write %s${{ %.60s%s%.60s }}%s", quote, tag, *value ? " " : "", value, quote);
 }
 
 static void new_scalar(struct reader *r, const yaml_event_t *e, struct node *n)
@@ -198,11 +206,6 @@ static struct node *find_alias(struct reader *r, const yaml_event_t *e)
 
 /* --- collections --- */
 
-static struct frame *top(struct reader *r)
-{
-    return r->frames.len > 0 ? &r->frames.items[r->frames.len - 1] : NULL;
-}
-
 static void take_key(struct reader *r, struct frame *f, const struct node *n)
 {
     f->key_next = false;
@@ -256,8 +259,11 @@ static void open_node(struct reader *r, const yaml_event_t *e, enum node_kind ki
         return;
     }
     add_anchor(r, anchor, n, true);
+    bool flow = kind == NODE_LIST ? e->data.sequence_start.style == YAML_FLOW_SEQUENCE_STYLE
+                                  : e->data.mapping_start.style == YAML_FLOW_MAPPING_STYLE;
     *vec_push(&r->frames) =
         (struct frame){.node = n,
+                       .flow = flow,
                        .first = kind == NODE_LIST ? r->items.len : r->pairs.len,
                        .started = r->nodes,
                        .anchor = anchor != NULL ? (ptrdiff_t)r->anchors.len - 1 : -1,

@@ -36,27 +36,58 @@ static uint32_t tab_indent(struct slice line)
     return 0;
 }
 
-/* A value that starts with '!': `if: !cancelled() && x`. */
-static const char *bang_value(struct slice line, size_t *ret_len)
+/* How far a value goes that stands between braces or brackets: to the comma or the bracket that ends it. */
+static size_t flow_length(const char *p, size_t len)
+{
+    size_t depth = 0, n = 0;
+    char quote = '\0';
+
+    for (; n < len; n++) {
+        char c = p[n];
+        if (quote != '\0') {
+            quote = c == quote ? '\0' : quote;
+        } else if (c == '\'' || c == '"') {
+            quote = c;
+        } else if (strchr("([{", c) != NULL) {
+            depth++;
+        } else if (strchr(")]}", c) != NULL && depth-- == 0) {
+            break;
+        } else if (c == ',' && depth == 0) {
+            break;
+        }
+    }
+    return n;
+}
+
+/* A value that starts with '!': `if: !cancelled() && x`, without a comment after it. */
+static struct slice bang_value(struct slice line, bool flow)
 {
     const char *p = memmem(line.data, line.len, ": !", 3);
     if (p == NULL)
-        return NULL;
-    *ret_len = line.len - (size_t)(p + 2 - line.data);
-    return p + 2;
+        return slice_of(NULL, 0);
+    p += 2;
+    size_t len = line.len - (size_t)(p - line.data);
+    len = flow ? flow_length(p, len) : len;
+    const char *comment = memmem(p, len, " #", 2);
+    len = comment != NULL ? (size_t)(comment - p) : len;
+    while (len > 0 && (p[len - 1] == ' ' || p[len - 1] == '\t'))
+        len--;
+    return slice_of(p, len);
 }
 
-static bool explain_line(struct slice line, struct span at, const char *problem, struct diags *d)
+static bool explain_line(struct slice line, struct span at, bool flow, const char *problem,
+                         struct diags *d)
 {
     uint32_t tab = tab_indent(line);
-    size_t bang_len = 0;
-    const char *bang = bang_value(line, &bang_len);
+    struct slice bang = bang_value(line, flow);
     if (tab > 0) {
         diag_error(d, (struct span){at.line, tab, 1}, "yaml-tab",
                    "a tab stands in the indentation; YAML is indented with blanks");
-    } else if (bang != NULL) {
+    } else if (bang.len > 0) {
         diag_error(d, at, "yaml-tag", "a value that begins with '!' reads as a YAML tag");
-        diag_hint(d, "write ${{ %.*s }}", (int)(bang_len > 80 ? 80 : bang_len), bang);
+        const char *quote = flow ? "\"" : ""; /* without it the mapping ends at `}}` */
+        diag_hint(d, "write %s${{ %.*s }}%s", quote, (int)(bang.len > 80 ? 80 : bang.len),
+                  bang.data, quote);
     } else if (holds(line, "${{")) {
         diag_error(d, at, "yaml-syntax", "YAML cannot read this value with ${{ }} in it: %s",
                    problem);
@@ -81,14 +112,14 @@ void yaml_explain(const yaml_parser_t *p, const char *text, size_t len, struct d
         diag_error(d, place, "yaml-character", "a character that YAML does not allow: %s", problem);
         return;
     }
-    if (explain_line(line_of(text, len, p->problem_mark.line), at, problem, d))
+    if (explain_line(line_of(text, len, p->problem_mark.line), at, p->flow_level > 0, problem, d))
         return;
     /* The trap often lies where the broken value began. */
     if (p->context != NULL && p->context_mark.line != p->problem_mark.line) {
         struct span from = {.line = (uint32_t)p->context_mark.line + 1,
                             .col = (uint32_t)p->context_mark.column + 1};
         struct slice line = line_of(text, len, p->context_mark.line);
-        if (holds(line, "${{") && explain_line(line, from, problem, d))
+        if (holds(line, "${{") && explain_line(line, from, p->flow_level > 0, problem, d))
             return;
     }
     if (p->context != NULL && strstr(p->context, "quoted scalar") != NULL &&
