@@ -166,6 +166,21 @@ void graph_mermaid(const struct workflow *wf, graph_state_fn state, void *arg, s
 
 /* --- JSON --- */
 
+/* What the author says of it: nothing of this has an effect. */
+static void json_words(const char *description, const struct label *labels, uint32_t n_labels,
+                       struct jsonw *w)
+{
+    if (description != NULL)
+        jw_kv_text(w, "description", description);
+    if (n_labels == 0)
+        return;
+    jw_key(w, "labels");
+    jw_object(w);
+    for (uint32_t i = 0; i < n_labels; i++)
+        jw_kv_text(w, labels[i].name, labels[i].value);
+    jw_end_object(w);
+}
+
 static void json_step(const struct workflow *wf, uint32_t i, const char *state, struct jsonw *w)
 {
     const struct step *s = &wf->steps[i];
@@ -174,6 +189,7 @@ static void json_step(const struct workflow *wf, uint32_t i, const char *state, 
     jw_kv_text(w, "kind", step_kind_names[s->kind]);
     jw_kv_bool(w, "finally", s->finally);
     jw_kv_i64(w, "branches", s->n_rows);
+    json_words(s->description, s->labels, s->n_labels, w);
     if (state != NULL)
         jw_kv_text(w, "status", state);
     jw_key(w, "needs");
@@ -196,6 +212,7 @@ void graph_json(const struct workflow *wf, graph_state_fn state, void *arg, stru
     jw_init(&w, out, true);
     jw_object(&w);
     jw_kv_text(&w, "workflow", wf->name);
+    json_words(wf->description, wf->labels, wf->n_labels, &w);
     jw_key(&w, "steps");
     jw_array(&w);
     for (uint32_t i = 0; i < wf->n_steps; i++)

@@ -45,11 +45,9 @@ static void on_cache_key(struct loader *l, const struct entry *e, void *arg)
         text = load_now(l, e, NULL);
         if (text != NULL && parse_percent(text, &c->threshold, NULL) != 0)
             load_expected(l, e);
-    } else if (strcmp(key, "version") == 0) {
+    } else {
         text = load_now(l, e, NULL);
         c->version = text != NULL ? arena_strdup(l->a, text) : NULL;
-    } else {
-        c->shared_stated = load_bool(l, e, &c->shared);
     }
 }
 

@@ -158,7 +158,6 @@ struct cache_options {
     const char *measure_command;
     double threshold;    /* fraction; for words: any change */
     const char *version; /* as written, NULL */
-    bool shared, shared_stated;
 };
 struct select_options {
     uint32_t n_from;

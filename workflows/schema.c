@@ -28,6 +28,8 @@
         .state = KEY_PLANNED                                                                       \
     }
 #define REF(name) "{\"$ref\": \"#/$defs/" name "\"}"
+/* One of these words, or an expression that gives one. */
+#define CHOICE(words) "{\"anyOf\": [{\"enum\": [" words "]}, {\"$ref\": \"#/$defs/expression\"}]}"
 #define TABLE(heading, list)                                                                       \
     {                                                                                              \
         .title = (heading), .keys = (list), .count = ARRAY_LEN(list)                               \
@@ -40,8 +42,10 @@ static const struct schema_key top_keys[] = {
     KEY("name", "a name", REF("string"),
         "The workflow's name: its history goes by it. Default: the file's name without its "
         "ending."),
-    KEY("description", "a text", REF("string"), "One or two sentences, shown by listings."),
-    KEY("labels", "a mapping of names to texts", REF("texts"), "Free words shown by listings."),
+    KEY("description", "a text", REF("string"),
+        "One or two sentences, shown by wf graph --format json."),
+    KEY("labels", "a mapping of names to texts", REF("texts"),
+        "Free words, shown by wf graph --format json."),
     KEY("params", "a mapping of names to defaults", REF("params"),
         "What may be set with -p name=value or --params-file: a default value, or a mapping with "
         "its type and range. Read as ${{ params.name }}."),
@@ -56,7 +60,7 @@ static const struct schema_key top_keys[] = {
         "Steps at once in a run. Default: the processors."),
     KEY("finally", "a mapping of step names to steps", REF("steps"),
         "Steps that run when all others ended, whatever the outcome."),
-    KEY("on_failure", "continue or stop", "{\"enum\": [\"continue\", \"stop\"]}",
+    KEY("on_failure", "continue or stop", CHOICE("\"continue\", \"stop\""),
         "continue (default): all that does not depend on the failed step goes on. stop: what runs "
         "is cancelled."),
     KEY("timeout", "a duration such as 30s, 5m or 1h30m", REF("duration"),
@@ -118,13 +122,13 @@ static const struct schema_key step_keys[] = {
          "a list of names or a mapping of names to stdout", REF("values"),
          "Names that the step writes as name=value lines to $WF_VALUES; name: stdout takes the "
          "standard output. Read as ${{ steps.this.values.name }}."),
-    STEP("description", ALL, "a text", REF("string"), "One or two sentences, shown by listings."),
+    STEP("description", ALL, "a text", REF("string"),
+         "One or two sentences, shown by wf graph --format json."),
     STEP("labels", ALL, "a mapping of names to texts", REF("texts"),
-         "Free words shown by listings."),
+         "Free words, shown by wf graph --format json."),
     STEP("executor", PROCESS, "process or container", REF("executor"),
          "Where the step runs. Default: container where there is an image, else process."),
-    STEP("pull", PROCESS, "missing, always or never",
-         "{\"enum\": [\"missing\", \"always\", \"never\"]}",
+    STEP("pull", PROCESS, "missing, always or never", CHOICE("\"missing\", \"always\", \"never\""),
          "When the image is pulled. Default: missing."),
     STEP("pass_env", PROCESS, "a list of variable names", REF("names"),
          "Host variables let through that are not part of the cache key."),
@@ -135,7 +139,7 @@ static const struct schema_key step_keys[] = {
     STEP("shell", PROCESS, "a shell's name or a list of arguments", REF("shell"),
          "What runs the script: sh (default), bash, or an argument list that gets the script's "
          "path appended."),
-    STEP("network", PROCESS, "host or none", "{\"enum\": [\"host\", \"none\"]}",
+    STEP("network", PROCESS, "host or none", CHOICE("\"host\", \"none\""),
          "Network of a container. Default: host."),
     STEP("max_parallel", BATCH, "a number of branches", REF("count"),
          "Branches of the matrix at once."),
@@ -154,7 +158,7 @@ static const struct schema_key step_keys[] = {
          "The steps whose branches are chosen from, or combined."),
     STEP("metric", BIT(KIND_SELECT), "the name of a metric", REF("string"),
          "A key, or a.b.c, of each candidate's metrics output."),
-    STEP("mode", BIT(KIND_SELECT), "max or min", "{\"enum\": [\"max\", \"min\"]}",
+    STEP("mode", BIT(KIND_SELECT), "max or min", CHOICE("\"max\", \"min\""),
          "Which is better. Default: max."),
     STEP("at_least", BIT(KIND_SELECT), "a number", REF("number"), "Candidates below are left out."),
     STEP("at_most", BIT(KIND_SELECT), "a number", REF("number"), "Candidates above are left out."),
@@ -167,7 +171,7 @@ static const struct schema_key step_keys[] = {
     STEP("of", BIT(KIND_AGGREGATE), "the name of an output", REF("string"),
          "The output that is combined. May be left out where there is one."),
     STEP("method", BIT(KIND_AGGREGATE), "mean, vote, union, concat or best",
-         "{\"enum\": [\"mean\", \"vote\", \"union\", \"concat\", \"best\"]}",
+         CHOICE("\"mean\", \"vote\", \"union\", \"concat\", \"best\""),
          "mean by element, vote by most frequent, union or concat of lists, best: the best-ranked "
          "file. Or run: for your own."),
     LATER("unpack", BIT(KIND_INGEST), "true: the fetched archive (tar, zip) is unpacked."),
@@ -207,7 +211,8 @@ static const struct schema_key param_keys[] = {
         "The values that are allowed."),
     KEY("min", "a number", REF("number"), "The smallest value allowed."),
     KEY("max", "a number", REF("number"), "The greatest value allowed."),
-    KEY("description", "a text", REF("string"), "One sentence, shown by listings."),
+    KEY("description", "a text", REF("string"),
+        "One sentence, shown where -p names a param that there is not."),
     KEY("required", "true or false", REF("boolean"),
         "true: a value must be given. So it is where there is no default."),
 };
@@ -231,7 +236,7 @@ static const struct schema_key resources_keys[] = {
 };
 
 static const struct schema_key cache_keys[] = {
-    KEY("policy", "content, time or change", "{\"enum\": [\"content\", \"time\", \"change\"]}",
+    KEY("policy", "content, time or change", CHOICE("\"content\", \"time\", \"change\""),
         "content (default): reuse while nothing that is read changed. time: while the newest "
         "result is younger than ttl. change: while the source's measure moved by less than "
         "threshold."),
@@ -244,7 +249,7 @@ static const struct schema_key cache_keys[] = {
         "How far the measure may move. Default: not at all."),
     KEY("version", "a text or a number", REF("scalar"),
         "A word of your own in the key: another one makes the step run again."),
-    KEY("shared", "true or false", REF("boolean"), "Whether the results may leave this machine."),
+    LATER("shared", ALL, "Whether the results may leave this machine."),
 };
 
 static const struct schema_key output_keys[] = {

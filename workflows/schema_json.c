@@ -30,7 +30,7 @@ static const struct definition {
     {"duration", "{\"anyOf\": [{\"type\": \"string\", \"pattern\": "
                  "\"^([0-9]+(\\\\.[0-9]+)?(ms|s|m|h|d|w))+$\"}, " EXPRESSION "]}"},
     {"size", "{\"anyOf\": [{\"type\": \"string\", \"pattern\": "
-             "\"^[0-9]+(\\\\.[0-9]+)? ?(B|kB|MB|GB|TB|KiB|MiB|GiB|TiB)$\"}, " EXPRESSION "]}"},
+             "\"^[0-9]+(\\\\.[0-9]+)?(B|kB|MB|GB|TB|KiB|MiB|GiB|TiB)$\"}, " EXPRESSION "]}"},
     {"percent",
      "{\"anyOf\": [{\"type\": \"string\", \"pattern\": \"^[0-9]+(\\\\.[0-9]+)?%$\"}, " EXPRESSION
      "]}"},
@@ -47,6 +47,7 @@ static const struct definition {
      "\"additionalProperties\": {\"$ref\": \"#/$defs/scalar\"}}"},
     {"needs", "{\"anyOf\": [{\"$ref\": \"#/$defs/name_or_names\"}, {\"type\": \"object\", "
               "\"additionalProperties\": {\"enum\": [\"all\"]}}]}"},
+    {"expression", EXPRESSION},
     {"executor", "{\"anyOf\": [{\"enum\": [\"process\", \"container\"]}, " EXPRESSION "]}"},
     {"shell", "{\"anyOf\": [{\"type\": \"string\"}, {\"$ref\": \"#/$defs/strings\"}]}"},
     {"secret_uses", "{\"anyOf\": [{\"$ref\": \"#/$defs/names\"}, {\"$ref\": \"#/$defs/texts\"}]}"},
@@ -117,14 +118,32 @@ static void add_defaults(struct jsonw *w)
     jw_end_object(w);
 }
 
-static void add_key(const struct schema_key *k, struct jsonw *w)
+/* On a step `null` takes a default away. */
+static bool takes_null(const struct schema_table *t, const char *name)
 {
+    static const char *const names[] = {
+        "cache",  "timeout", "grace",  "executor", "workdir",  "pull",   "network",     "if",
+        "inputs", "env",     "labels", "secrets",  "pass_env", "source", "max_parallel"};
+
+    for (size_t i = 0; t == &schema_step && i < ARRAY_LEN(names); i++) {
+        if (strcmp(names[i], name) == 0)
+            return true;
+    }
+    return false;
+}
+
+static void add_key(const struct schema_table *t, const struct schema_key *k, struct jsonw *w)
+{
+    bool null = takes_null(t, k->name);
+
     jw_key(w, k->name);
     jw_object(w);
     jw_kv_text(w, "description", k->doc);
-    jw_key(w, "allOf");
+    jw_key(w, null ? "anyOf" : "allOf");
     jw_array(w);
     jw_raw(w, k->json, strlen(k->json));
+    if (null)
+        jw_raw(w, "{\"type\": \"null\"}", strlen("{\"type\": \"null\"}"));
     jw_end_array(w);
     jw_end_object(w);
 }
@@ -136,7 +155,7 @@ static void add_members(const struct schema_table *t, const char *required, stru
     jw_object(w);
     for (size_t i = 0; i < t->count; i++) {
         if (t->keys[i].state == KEY_READY)
-            add_key(&t->keys[i], w);
+            add_key(t, &t->keys[i], w);
     }
     jw_end_object(w);
     if (required != NULL) {

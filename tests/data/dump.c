@@ -201,8 +201,6 @@ static void put_policies(struct jsonw *w, const struct step *s)
             jw_real(w, c->threshold);
         }
         put_word(w, "version", c->version);
-        if (c->shared_stated)
-            jw_kv_bool(w, "shared", c->shared);
         jw_end_object(w);
     }
 }

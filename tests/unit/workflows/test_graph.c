@@ -55,6 +55,26 @@ Test(workflows_graph, dot_and_mermaid)
     loaded_done(&l);
 }
 
+Test(workflows_graph, json_says_what_the_author_says)
+{
+    struct loaded l = load_text("description: all of it\nlabels: {team: a}\n"
+                                "steps:\n  s: {run: x, description: one, labels: {n: 1}}\n");
+    CLEANUP(sb_done) struct str out = {0};
+    graph_json(l.wf, NULL, NULL, &out);
+    json_t *doc = json_loadb(sb_text(&out), out.len, 0, NULL);
+    const char *all, *team, *one, *n;
+    cr_assert_eq(json_unpack(doc, "{s:s, s:{s:s}, s:[{s:s, s:{s:s}}]}", "description", &all,
+                             "labels", "team", &team, "steps", "description", &one, "labels", "n",
+                             &n),
+                 0);
+    cr_expect_str_eq(all, "all of it");
+    cr_expect_str_eq(team, "a");
+    cr_expect_str_eq(one, "one");
+    cr_expect_str_eq(n, "1");
+    json_decref(doc);
+    loaded_done(&l);
+}
+
 Test(workflows_graph, json)
 {
     struct loaded l = load_text(diamond);

@@ -70,6 +70,12 @@ Test(workflows_schema, json_schema_is_json_with_all_references)
         json_object_get(json_object_get(json_object_get(doc, "$defs"), "step"), "properties");
     cr_expect_not_null(json_object_get(step, "run"));
     cr_expect_null(json_object_get(step, "replicas"), "what is planned is not offered");
+    static const char *const choices[] = {"network", "pull", "mode", "method"};
+    for (size_t i = 0; i < ARRAY_LEN(choices); i++) {
+        CLEANUP(cleanup_free)
+        char *text = json_dumps(json_object_get(step, choices[i]), JSON_COMPACT);
+        cr_expect_not_null(strstr(text, "#/$defs/expression"), "%s", choices[i]);
+    }
     json_decref(doc);
 }
 
