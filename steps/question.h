@@ -54,7 +54,9 @@ void asker_free(struct asker *a);
 
 /* Builds the question on the loop thread. 0: complete. 1: something must be read first (hashing a file the stat cache does not know and that is larger than 64 KiB, a folder, a glob, a measure,
  * a fetched source, an image to resolve): call question_work() — it finishes on the pool and through the loop and calls on_ready(err) — and then question_ask() again, which then answers 0.
- * Negative: the step cannot run (an input is missing, an expression fails); err is the step's error. `image` is the resolved image, NULL on the host. `a` receives everything. */
+ * hashFiles() is the exception: which files it means is known only as its expression is
+ * evaluated, so they are hashed right here, whatever their size (once: the stat cache remembers them); large data belongs under `inputs`. Negative: the step cannot run (an input is missing, an
+ * expression fails); err is the step's error. `image` is the resolved image, NULL on the host. `a` receives everything. */
 int question_ask(struct asker *k, const struct instance_ref *i, struct arena *a,
                  struct question *ret, struct err *err);
 typedef void (*question_fn)(const struct err *err, void *arg);
