@@ -313,7 +313,7 @@ static void json_outputs(const struct result *r, struct jsonw *w)
         jw_key(w, o->name);
         jw_object(w);
         jw_kv_text(w, "path", o->path ? o->path : o->name);
-        jw_kv_text(w, "kind", o->kind == OBJECT_TREE ? "tree" : "file");
+        jw_kv_text(w, "kind", o->kind == OBJECT_TREE ? "folder" : "file");
         jw_key(w, "digest");
         jw_digest(w, &o->digest);
         jw_kv_i64(w, "bytes", (int64_t)o->bytes);

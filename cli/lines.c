@@ -270,7 +270,7 @@ void lines_log_tail(const struct cli *c, struct run *r, struct store *s, const s
                     int count, struct str *out)
 {
     json_t *p = payload_of(e);
-    const char *log = member(p, "log");
+    const char *log = member(p, "log_file");
     if (*log) {
         CLEANUP(cleanup_free) char *path = log[0] == '/' ? xstrdup(log) : store_path(s, log);
         add_tail(path, count, out);

@@ -61,7 +61,7 @@ static void failure_payload(const struct attempt_end *end, const char *kind, con
     if (end) {
         jw_kv_i64(&w, "duration_ms", end->duration_ms);
         if (end->log) {
-            jw_kv_text(&w, "log", end->log);
+            jw_kv_text(&w, "log_file", end->log);
         }
         if (end->stragglers > 0) {
             jw_kv_i64(&w, "stragglers", end->stragglers);

@@ -305,8 +305,7 @@ static void take_output(struct arena *a, const char *name, const json_t *o,
 
     out->name = arena_strdup(a, name);
     out->path = arena_strdup(a, path ? path : name);
-    out->kind = kind && (strcmp(kind, "tree") == 0 || strcmp(kind, "folder") == 0) ? OBJECT_TREE
-                                                                                   : OBJECT_FILE;
+    out->kind = kind && strcmp(kind, "folder") == 0 ? OBJECT_TREE : OBJECT_FILE;
     out->executable = json_is_true(json_object_get(o, "executable"));
     out->bytes = (uint64_t)json_integer_value(json_object_get(o, "bytes"));
     if (digest && text_starts(digest, "sha256:")) {
@@ -376,13 +375,11 @@ static void take_log_file(struct replay *p, struct past_step *s)
     CLEANUP(cleanup_json) json_t *j = NULL;
     const char *log;
 
-    if (!s->ended || !strstr(s->ended, "\"log") ||
+    if (!s->ended || !strstr(s->ended, "\"log_file\"") ||
         json_read(s->ended, strlen(s->ended), PAYLOAD_MAX, &j, NULL) < 0) {
         return;
     }
-    /* A success' own "log" is the object that holds it. */
     log = json_string_value(json_object_get(j, "log_file"));
-    log = log ? log : json_string_value(json_object_get(j, "log"));
     if (log) {
         CLEANUP(cleanup_free) char *path = fs_join(store_dir(p->store), log);
         s->log_file = arena_strdup(p->arena, path);

@@ -110,7 +110,7 @@ static void put_output(struct jsonw *w, const struct result_output *o)
     jw_digest(w, &o->digest);
     jw_kv_i64(w, "bytes", (int64_t)o->bytes);
     jw_kv_text(w, "path", o->path);
-    jw_kv_text(w, "kind", o->kind == OBJECT_TREE ? "tree" : "file");
+    jw_kv_text(w, "kind", o->kind == OBJECT_TREE ? "folder" : "file");
     jw_end_object(w);
 }
 
