@@ -52,8 +52,9 @@ struct slot {
     char *out; /* WORK/oN: $WF_OUT */
     int out_fd, log_fd, script_fd, values_fd, inputs_fd;
     char *log_path, *script_path, *values_path, *inputs_path;
-    struct str script, inputs; /* as they stand in the files */
-    bool used;                 /* the output folder had a step in it under its name */
+    struct str script, inputs;            /* as they stand in the files */
+    struct timespec script_at, inputs_at; /* when we wrote them */
+    bool used;                            /* the output folder had a step in it under its name */
 };
 
 struct slots {
@@ -128,6 +129,9 @@ struct attempt {
 int slot_take(struct slots *s, struct slot **ret, struct err *err);
 /* `whole`: every output was taken; else what lies in the folder is thrown away. */
 void slot_give(struct slots *s, struct slot *slot, bool whole);
+/* Makes the file hold *text, unless it does already; what *text is afterwards is unspecified. */
+int slot_script(struct slot *slot, struct str *text, struct err *err);
+int slot_inputs(struct slot *slot, struct str *text, struct err *err);
 const char *slots_new_name(struct slots *s, char letter, struct arena *a); /* WORK/xN */
 /* The copy of an output; not yet made. */
 struct copy *copy_get(struct slots *s, const struct output_ref *ref);

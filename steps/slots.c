@@ -133,6 +133,49 @@ static int open_log(struct slot *slot, struct err *err)
     return slot->log_fd >= 0 ? 0 : err_set(err, ERR_IO, errno, "cannot write '%s'", slot->log_path);
 }
 
+static struct timespec written_at(int fd)
+{
+    struct stat st;
+
+    return fstat(fd, &st) == 0 ? st.st_mtim : (struct timespec){0};
+}
+
+/* Writes *now unless the file holds it already, and swaps the two. */
+static int rewrite(int fd, const char *path, struct str *held, struct timespec *written,
+                   struct str *now, struct err *err)
+{
+    if (held->len == now->len && memcmp(sb_text(held), sb_text(now), now->len) == 0) {
+        return 0;
+    }
+    for (size_t at = 0; at < now->len;) {
+        ssize_t n = pwrite(fd, now->data + at, now->len - at, (off_t)at);
+        if (n < 0 && errno != EINTR) {
+            sb_clear(held);
+            return err_set(err, ERR_IO, errno, "cannot write '%s'", path);
+        }
+        at += n > 0 ? (size_t)n : 0;
+    }
+    if (now->len < held->len && ftruncate(fd, (off_t)now->len) != 0) {
+        sb_clear(held);
+        return err_set(err, ERR_IO, errno, "cannot write '%s'", path);
+    }
+    struct str swap = *held;
+    *held = *now;
+    *now = swap;
+    *written = written_at(fd);
+    return 0;
+}
+
+int slot_script(struct slot *slot, struct str *text, struct err *err)
+{
+    return rewrite(slot->script_fd, slot->script_path, &slot->script, &slot->script_at, text, err);
+}
+
+int slot_inputs(struct slot *slot, struct str *text, struct err *err)
+{
+    return rewrite(slot->inputs_fd, slot->inputs_path, &slot->inputs, &slot->inputs_at, text, err);
+}
+
 static int slot_new(struct slots *s, struct slot **ret, struct err *err)
 {
     struct slot *slot = xcalloc(1, sizeof(*slot));
@@ -152,8 +195,19 @@ static int slot_new(struct slots *s, struct slot **ret, struct err *err)
         slot_free(slot);
         return rc;
     }
+    slot->script_at = written_at(slot->script_fd);
+    slot->inputs_at = written_at(slot->inputs_fd);
     *ret = slot;
     return 0;
+}
+
+const char *slots_next_log(struct slots *s)
+{
+    if (!s->free && slot_new(s, &s->free, NULL) != 0) {
+        s->free = NULL;
+        return NULL;
+    }
+    return s->free->log_path + strlen(store_dir(s->w->store)) + 1;
 }
 
 int slot_take(struct slots *s, struct slot **ret, struct err *err)
@@ -219,8 +273,51 @@ static bool is_empty(int fd)
     }
 }
 
+/* --- giving back --- */
+
+static bool same_inode(int fd, const char *path, struct stat *ret)
+{
+    struct stat mine;
+
+    return fstat(fd, &mine) == 0 && lstat(path, ret) == 0 && mine.st_ino == ret->st_ino &&
+           mine.st_dev == ret->st_dev;
+}
+
+/* Under its name, held by nobody else under another, and where `held` is given as we wrote it. */
+static bool is_ours(int fd, const char *path, const struct str *held,
+                    const struct timespec *written)
+{
+    struct stat st;
+
+    return same_inode(fd, path, &st) && st.st_nlink == 1 &&
+           (!held || ((size_t)st.st_size == held->len && st.st_mtim.tv_sec == written->tv_sec &&
+                      st.st_mtim.tv_nsec == written->tv_nsec));
+}
+
+/* A step can move, link, remove or rewrite what it was handed. What is not as it was must reach no other step, nor may it be emptied: it may be somebody's file by now. */
+static bool is_intact(struct slot *slot)
+{
+    struct stat st;
+
+    return same_inode(slot->out_fd, slot->out, &st) &&
+           is_ours(slot->values_fd, slot->values_path, NULL, NULL) &&
+           is_ours(slot->script_fd, slot->script_path, &slot->script, &slot->script_at) &&
+           is_ours(slot->inputs_fd, slot->inputs_path, &slot->inputs, &slot->inputs_at);
+}
+
+static void slot_retire(struct slots *s, struct slot *slot)
+{
+    store_discard(s->w->store, slot->out);
+    store_discard(s->w->store, slot->dir);
+    slot_free(slot);
+}
+
 void slot_give(struct slots *s, struct slot *slot, bool whole)
 {
+    if (!is_intact(slot)) {
+        slot_retire(s, slot);
+        return;
+    }
     if (!whole || !is_empty(slot->out_fd)) {
         close(slot->out_fd);
         slot->out_fd = -1;

@@ -184,29 +184,6 @@ void write_inputs(struct attempt *a, struct str *out)
     sb_putc(out, '\n');
 }
 
-/* Makes a file hold `now`, given what it holds. */
-static int rewrite(int fd, const char *path, struct str *held, struct str *now, struct err *err)
-{
-    if (held->len == now->len && memcmp(sb_text(held), sb_text(now), now->len) == 0) {
-        return 0;
-    }
-    for (size_t at = 0; at < now->len;) {
-        ssize_t n = pwrite(fd, now->data + at, now->len - at, (off_t)at);
-        if (n < 0 && errno != EINTR) {
-            sb_clear(held);
-            return err_set(err, ERR_IO, errno, "cannot write '%s'", path);
-        }
-        at += n > 0 ? (size_t)n : 0;
-    }
-    if (now->len < held->len && ftruncate(fd, (off_t)now->len) != 0) {
-        return err_set(err, ERR_IO, errno, "cannot write '%s'", path);
-    }
-    struct str swap = *held;
-    *held = *now;
-    *now = swap;
-    return 0;
-}
-
 /* --- what is run --- */
 
 static bool is_posix_shell(const struct step *s)
@@ -390,7 +367,7 @@ static int surroundings_host(struct attempt *a, struct err *err)
     rc = rc == 0 ? place_from(a, err) : rc;
     if (rc == 0 && a->step->run) {
         rc = script_text(a, &text, err);
-        rc = rc == 0 ? rewrite(slot->script_fd, slot->script_path, &slot->script, &text, err) : rc;
+        rc = rc == 0 ? slot_script(slot, &text, err) : rc;
         rc = rc == 0 ? shell_argv(a, slot->script_path) : rc;
     } else if (rc == 0) {
         rc = build_command(a, err);
@@ -402,7 +379,7 @@ static int surroundings_host(struct attempt *a, struct err *err)
     if (rc == 0) { /* references in `env` note places too, so the list of inputs comes last */
         sb_clear(&text);
         write_inputs(a, &text);
-        rc = rewrite(slot->inputs_fd, slot->inputs_path, &slot->inputs, &text, err);
+        rc = slot_inputs(slot, &text, err);
     }
     sb_done(&text);
     return rc;
