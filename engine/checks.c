@@ -1,12 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* What can be known to fail before anything runs: resources that this machine does not have, secrets and inputs that are not there. */
 #include "base/arena.h"
+#include "base/db.h"
 #include "base/err.h"
 #include "base/fs.h"
 #include "base/mem.h"
 #include "base/str.h"
 #include "base/units.h"
 #include "base/vec.h"
+#include "cache/statements.h"
+#include "cache/store.h"
 #include "engine/run_impl.h"
 #include "steps/inputs.h"
 #include "workflows/expr.h"
@@ -237,6 +240,26 @@ bool checks_missing(struct run *r, uint32_t instance)
         }
     }
     return false;
+}
+
+void checks_name(struct run *r)
+{
+    CLEANUP(cleanup_free) char *file = fs_join(r->wf->dir, fs_basename(r->wf->file));
+    CLEANUP(db_row_done) struct db_row *row = NULL;
+    struct db *db = store_db(r->o.store);
+
+    if (!db || db_query(db, SQL_RUN_NEWEST_FILE, &row, NULL, "tt", r->wf->name, r->id) < 0 ||
+        db_step(row, NULL) != 1) {
+        return;
+    }
+    const char *other = db_text(row, 0);
+    if (other && other[0] == '/' && strcmp(other, file) != 0 && access(other, F_OK) == 0) {
+        CLEANUP(cleanup_free)
+        char *text = xasprintf("the workflow '%s' was last run from %s: two files with one name "
+                               "share one history; give one of them another `name:`",
+                               r->wf->name, other);
+        emit_warning(r, NONE, text);
+    }
 }
 
 static bool is_inside(const struct run *r, uint32_t step)

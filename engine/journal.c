@@ -6,6 +6,7 @@
 #include "base/arena.h"
 #include "base/digest.h"
 #include "base/err.h"
+#include "base/fs.h"
 #include "base/id.h"
 #include "base/loop.h"
 #include "base/mem.h"
@@ -94,6 +95,7 @@ static int insert_run(struct journal *j, struct db *db, struct err *err)
 {
     const struct workflow *wf = j->row.plan->wf;
     char commit[65], git[120];
+    CLEANUP(cleanup_free) char *file = fs_join(wf->dir, fs_basename(wf->file));
     bool has_git = git_commit_of(wf->dir, commit), is_new;
     int64_t plan;
     int rc = plan_row(j, db, &plan, &is_new, err);
@@ -107,7 +109,7 @@ static int insert_run(struct journal *j, struct db *db, struct err *err)
     int64_t n = db_run(db, SQL_RUN_INSERT, err,
                        "tttitttt"
                        "itb",
-                       j->run, wf->name, wf->file, plan, "running", j->row.trigger, j->row.params,
+                       j->run, wf->name, file, plan, "running", j->row.trigger, j->row.params,
                        has_git ? git : NULL, j->row.started_ms, WF_VERSION,
                        is_new ? j->row.text : NULL, is_new ? j->row.text_len : 0);
     return n < 0 ? (int)n : 0;

@@ -289,6 +289,7 @@ void run_start(struct run *r)
     (void)snprintf(payload, sizeof(payload), "{\"steps\":%u,\"max_parallel\":%u}", r->plan->n,
                    r->max_parallel);
     emit(r, EVENT_RUN_STARTED, NONE, payload, strlen(payload));
+    checks_name(r);
     for (uint32_t s = 0; s < r->wf->n_steps; s++) {
         if (r->steps[s].waits == 0) {
             r->released[r->released_end++] = s;
