@@ -101,14 +101,13 @@ void digest_of(const void *data, size_t len, struct digest *ret)
 int digest_fd(int fd, struct digest *ret, uint64_t *ret_size, struct err *err)
 {
     enum { LARGE = 256 * 1024 };
-    char small[16 *
-               1024]; /* most files fit: no allocation, one read and the one that finds the end */
+    char small[16 * 1024]; /* most files fit: no allocation and one read */
     CLEANUP(cleanup_free) char *large = NULL;
     char *buf = small;
     size_t room = sizeof(small);
     struct digest_ctx *c = own_ctx();
     uint64_t size = 0;
-    struct stat st;
+    struct stat st = {0};
 
     if (fstat(fd, &st) == 0 && (uint64_t)st.st_size >= room) {
         buf = large = xmalloc(LARGE);
@@ -129,6 +128,10 @@ int digest_fd(int fd, struct digest *ret, uint64_t *ret_size, struct err *err)
         }
         digest_add(c, buf, (size_t)n);
         size += (uint64_t)n;
+        /* Its end, without asking: what is added from now on is a change, which callers look for. */
+        if ((size_t)n < room && size == (uint64_t)st.st_size) {
+            break;
+        }
     }
     digest_end(c, ret);
     if (ret_size) {

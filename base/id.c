@@ -59,8 +59,10 @@ void id_new(char out[ID_LEN + 1])
     if (last.pid != pid || ms > last.ms) {
         last.pid = pid;
         last.ms = ms < 0 ? 0 : ms > TIME_MAX ? TIME_MAX : ms;
-        fill_random(&last.low, sizeof(last.low));
-        fill_random(&last.high, sizeof(last.high));
+        char random[sizeof(last.low) + sizeof(last.high)];
+        fill_random(random, sizeof(random));
+        memcpy(&last.low, random, sizeof(last.low));
+        memcpy(&last.high, random + sizeof(last.low), sizeof(last.high));
     } else if (++last.low == 0 && ++last.high == 0) {
         last.ms++; /* all 2^80 of this millisecond are used up */
     }

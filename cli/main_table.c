@@ -9,6 +9,7 @@
 #include "cli/commands.h"
 #include "cli/out.h"
 
+#include <malloc.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -132,6 +133,7 @@ int cli_main(int argc, char **argv)
     struct cli c = {0};
     char version[] = "version";
     signal(SIGPIPE, SIG_IGN);
+    mallopt(M_ARENA_MAX, 1); /* heaps of other threads grow by a page and a call each time */
     look_at_terminal(&c);
     c.colour = want_colour(NULL, STDOUT_FILENO);
     c.err_colour = want_colour(NULL, STDERR_FILENO);

@@ -327,7 +327,7 @@ static bool sync_is_due(struct store *s)
            now - st.st_mtim.tv_sec >= SYNC_EVERY_S;
 }
 
-/* On the pool: what would make the loop wait. The store is marked as synced by clean_done(), for which little is left to write then. */
+/* On the pool. The store is marked as synced by clean_done(), for which little is left to write then. */
 static void clean_work(void *arg)
 {
     struct run *r = arg;
@@ -376,7 +376,12 @@ static void clean(struct run *r)
     store_discard(r->o.store, r->work_dir);
     statcache_save(r->world.statcache);
     r->sync_due = journal_made_entries(r->journal) && sync_is_due(r->o.store);
-    loop_work(r->o.loop, clean_work, clean_done, r);
+    if (r->sync_due) {
+        loop_work(r->o.loop, clean_work, clean_done, r);
+    } else { /* nothing else is going on, and threads cost more than a few files */
+        store_sweep(r->o.store);
+        clean_done(r);
+    }
 }
 
 void finish_check(struct run *r)
