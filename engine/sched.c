@@ -86,6 +86,19 @@ static bool nothing_to_choose(const struct run *r, const struct step *m)
     return nothing;
 }
 
+/* default() and `optional` bear with a skipped step, not with a failure that nobody tolerates. The step in question, or NONE. */
+static uint32_t covered_bad(const struct run *r, const struct step *m)
+{
+    for (uint32_t k = 0; k < m->n_reads; k++) {
+        const struct expr_name *n = m->reads[k];
+        if (n->root == ROOT_STEPS && n->step != NONE && n->covered && n->field != FIELD_STATUS &&
+            n->field != FIELD_CACHED && bad(r, n->step)) {
+            return n->step;
+        }
+    }
+    return NONE;
+}
+
 static void judge_needs(struct run *r, uint32_t step)
 {
     const struct step *m = &r->wf->steps[step];
@@ -107,6 +120,7 @@ static void judge_needs(struct run *r, uint32_t step)
         required_bad |= bad(r, need->step);
         skipped += all_skipped(r, need->step);
     }
+    required_bad |= any_bad && covered_bad(r, m) != NONE;
     r->steps[step].success =
         !required_bad && (required == 0 || skipped < required) && !nothing_to_choose(r, m);
     r->steps[step].failure = any_bad;
@@ -181,12 +195,16 @@ static char *why_not(const struct run *r, uint32_t step)
 {
     const struct step *m = &r->wf->steps[step];
     bool nothing = nothing_to_choose(r, m);
+    uint32_t covered = covered_bad(r, m);
 
     for (uint32_t k = 0; k < m->n_needs; k++) {
         uint32_t need = m->needs[k].step;
         if ((!m->needs[k].order_only || nothing) && bad(r, need) && r->steps[need].bad != NONE) {
             return fate(r, r->steps[need].bad);
         }
+    }
+    if (covered != NONE && r->steps[covered].bad != NONE) {
+        return fate(r, r->steps[covered].bad);
     }
     for (uint32_t k = 0; k < m->n_needs; k++) {
         uint32_t need = m->needs[k].step;

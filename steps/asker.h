@@ -164,7 +164,7 @@ struct part_ref {
     bool list; /* all branches: a folder with one entry each */
     struct output_ref one;
     const char *sub; /* below the output; NULL: whole */
-    char kind;
+    char kind;       /* 'f' 'd'; 'a': it is optional and not there, and has no digest */
     bool exec;
     struct digest digest;
 };

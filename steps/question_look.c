@@ -29,6 +29,15 @@ static const char *join(struct arena *a, const char *dir, const char *rel, const
     return path;
 }
 
+/* An optional input whose path a skipped step would have told. */
+static bool reads_nothing(struct step_scope *s, const struct input *in)
+{
+    CLEANUP(sb_done) struct str text = {0};
+
+    return in->optional && (in->path->uses & USES_STEPS) &&
+           text_eval_string(in->path, &s->scope, &text, NULL) > 0;
+}
+
 /* An ordinary declared path: absolute, or below the workflow's folder, or (named) above it. */
 static int add_path(struct asker *k, struct step_scope *s, uint32_t index, struct specs *ret,
                     struct err *err)
@@ -36,8 +45,13 @@ static int add_path(struct asker *k, struct step_scope *s, uint32_t index, struc
     const struct input *in = &s->step->inputs[index];
     struct arena *a = s->scope.arena;
     const char *text = NULL;
-    int rc = scope_text(s, in->path, &text, err);
 
+    if (reads_nothing(s, in)) {
+        *vec_push(&ret->v) = (struct spec){
+            .kind = SPEC_KNOWN, .input = index, .name = in->name, .looked = {.done = true}};
+        return 0;
+    }
+    int rc = scope_text(s, in->path, &text, err);
     if (rc != 0) {
         return rc;
     }
@@ -80,7 +94,7 @@ static int add_input(struct asker *k, struct step_scope *s, uint32_t index, stru
                                            .input = index,
                                            .name = in->name,
                                            .looked = {.done = true,
-                                                      .exists = true,
+                                                      .exists = part.kind != 'a',
                                                       .kind = part.kind,
                                                       .exec = part.exec,
                                                       .digest = part.digest}};

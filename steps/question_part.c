@@ -121,11 +121,14 @@ static int find_part(struct step_scope *s, const struct input *in, struct part_r
         sb_puts(&p.below, "wf-tree-1\n");
         rc = manifest_each(sb_text(&text), text.len, on_entry, &p, err);
     }
-    if (rc == 0 && !p.file && p.entries == 0) {
+    bool absent = rc == 0 && !p.file && p.entries == 0;
+    if (absent && in->optional) {
+        ret->kind = 'a';
+    } else if (absent) {
         rc = err_set(err, ERR_NOT_FOUND, 0, "input '%s': there is no '%s' in that output",
                      in->path->source, ret->sub);
     }
-    if (rc == 0) {
+    if (rc == 0 && !absent) {
         ret->kind = p.file ? 'f' : 'd';
         ret->exec = p.exec;
         ret->digest = p.digest;
@@ -206,6 +209,8 @@ int part_resolve(struct step_scope *s, const struct input *in, struct part_ref *
         rc = err_set(err, ERR_UNSUPPORTED, 0,
                      "input '%s' takes a part of every branch's output: name one branch",
                      in->path->source);
+    } else if (rc == 0 && g.count == 0 && in->optional) {
+        ret->kind = 'a';
     } else if (rc == 0 && rows.list) {
         ret->list = true;
         ret->kind = 'd';

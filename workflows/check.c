@@ -144,8 +144,11 @@ static void check_texts(struct check *c)
     check_text(c, s->image, PLACE_IMAGE);
     check_text(c, s->workdir, PLACE_WORKDIR);
     check_text(c, s->source, PLACE_SOURCE);
-    for (uint32_t i = 0; i < s->n_inputs; i++)
+    for (uint32_t i = 0; i < s->n_inputs; i++) {
+        c->may_miss = s->inputs[i].optional;
         check_text(c, s->inputs[i].path, PLACE_INPUT);
+    }
+    c->may_miss = false;
     for (uint32_t i = 0; i < s->n_outputs; i++) {
         check_text(c, s->outputs[i].path, PLACE_OUTPUT);
         check_text(c, s->outputs[i].publish, PLACE_PUBLISH);

@@ -29,14 +29,14 @@ void check_add_need(struct check *c, uint32_t step, bool declared, bool order_on
 static bool same_name(const struct expr_name *a, const struct expr_name *b)
 {
     return a->root == b->root && a->step == b->step && a->field == b->field &&
-           a->member == b->member && text_eq(a->branch, b->branch) &&
+           a->member == b->member && a->covered == b->covered && text_eq(a->branch, b->branch) &&
            (a->member != NONE || text_eq(a->text, b->text));
 }
 
 /* The key of a name in `read_keys`; owned by the check. */
 static char *name_key(struct check *c, const struct expr_name *n)
 {
-    char *key = xasprintf("%d.%u.%d.%u.%s.%s", n->root, n->step, n->field, n->member,
+    char *key = xasprintf("%d.%u.%d.%u.%d.%s.%s", n->root, n->step, n->field, n->member, n->covered,
                           n->branch ? n->branch : "", n->member == NONE && n->text ? n->text : "");
     *vec_push(&c->read_texts) = key;
     return key;

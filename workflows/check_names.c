@@ -277,10 +277,10 @@ static void name_step(struct check *c, struct expr *e, bool in_default)
     if (!name_field(c, e, s))
         return;
     n->step = target;
-    n->covered = in_default;
+    n->covered = in_default || c->may_miss;
     if (!branch)
         n->branch = NULL;
-    check_add_need(c, target, false, n->field == FIELD_STATUS || in_default);
+    check_add_need(c, target, false, n->field == FIELD_STATUS || n->covered);
     if (c->place != PLACE_IF)
         check_add_read(c, n);
 }

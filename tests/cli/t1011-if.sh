@@ -33,6 +33,38 @@ check_status left skipped
 check_status right succeeded
 check_status reads succeeded
 check_out join.o none
+# An optional input is not there when the step that makes it was skipped; a failure is no absence.
+flow optional.yaml <<'E'
+params: {go: false}
+steps:
+  a: {if: params.go, run: 'mkdir ${{ outputs.d }}; echo made > ${{ outputs.o }}; echo f=real >> $WF_VALUES', outputs: {o: o, d: d}, values: [f]}
+  whole: {inputs: {x: {path: '${{ steps.a.outputs.o }}', optional: true}}, run: 'cat /dev/null ${{ inputs.x }} > ${{ outputs.o }}', outputs: {o: o}}
+  part: {inputs: {x: {path: '${{ steps.a.outputs.d }}/deep', optional: true}}, run: 'echo "<${{ inputs.x }}>" > ${{ outputs.o }}', outputs: {o: o}}
+  named: {inputs: {x: {path: '${{ steps.a.values.f }}', optional: true}}, run: 'echo "<${{ inputs.x }}>" > ${{ outputs.o }}', outputs: {o: o}}
+  needed: {inputs: {x: '${{ steps.a.outputs.o }}'}, run: 'cat ${{ inputs.x }}'}
+E
+sed -i 's|cat /dev/null ${{ inputs.x }}|if test -n ${{ inputs.x }}; then cat ${{ inputs.x }}; else echo none; fi|' optional.yaml
+try 0 wf run optional.yaml
+check_status needed skipped
+check_out whole.o none
+check_out part.o "<>"
+check_out named.o "<>"
+try 0 wf run optional.yaml
+check_ran ""
+try 0 wf run optional.yaml -p go=true
+check_out whole.o made
+check_out part.o "<>"
+check_status needed succeeded
+flow failed.yaml <<'E'
+steps:
+  a: {run: 'exit 1', outputs: {o: o}}
+  b: {inputs: {x: {path: '${{ steps.a.outputs.o }}', optional: true}}, run: 'echo x'}
+  c: {run: "echo ${{ default(steps.a.outputs.o, 'x') }}"}
+E
+try 1 wf run failed.yaml
+check_status b skipped
+check_status c skipped
+json '[.steps[] | .because // empty] | unique' '["a failed"]' <(wf show --json)
 flow notbool.yaml <<'E'
 params: {x: word}
 steps: {a: {if: params.x, run: echo x}}
