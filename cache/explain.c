@@ -347,9 +347,12 @@ const char *difference_sentence(const struct difference *d, struct arena *a)
 {
     CLEANUP(sb_done) struct str s = {0};
 
-    sb_puts(&s, d->part);
+    bool says_it = d->name && strcmp(d->part, "step") == 0 && text_starts(d->name, "steps.");
+    if (!says_it) {
+        sb_puts(&s, d->part);
+    }
     if (d->name) {
-        sb_putc(&s, ' ');
+        sb_puts(&s, says_it ? "" : " ");
         sb_puts(&s, d->name);
     }
     sb_puts(&s, ": ");

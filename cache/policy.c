@@ -110,6 +110,10 @@ static bool little_change(const struct policy *p, const char *what, const char *
 {
     double before, now;
 
+    if (!measure && strcmp(what, "etag") == 0) {
+        sb_puts(why, "the server sent no ETag: measure something else, such as bytes");
+        return false;
+    }
     if (!measure) {
         sb_printf(why, "%s is not known now", what);
         return false;

@@ -66,20 +66,31 @@ static void check_store(struct cli *c, struct report *r, struct loop *l, struct 
     sb_done(&s);
 }
 
+/* An engine's problem ends by pointing here. */
+static void find_problem(struct report *r, enum finding_kind kind, const char *problem)
+{
+    const char *pointer = strstr(problem, "; `wf doctor`");
+    CLEANUP(cleanup_free) char *text = xstrdup(problem);
+    if (pointer) {
+        text[pointer - problem] = '\0';
+    }
+    find(r, kind, "containers", text);
+}
+
 static void check_engine(struct report *r, struct loop *l, struct store *store)
 {
     struct executor *x = NULL;
     struct err err = {0};
     struct container_options o = {0};
     if (container_executor_open(l, store, &o, &x, &err) < 0) {
-        find(r, FINDING_BAD, "containers", err.msg);
+        find_problem(r, FINDING_BAD, err.msg);
         return;
     }
     struct engine_facts f = {0};
     container_facts(x, &f);
     struct str s = {0};
     if (!f.found) {
-        find(r, FINDING_BAD, "containers", f.problem);
+        find_problem(r, FINDING_BAD, f.problem);
     } else {
         sb_printf(&s, "%s %s at %s%s%s", f.name, f.version, f.socket,
                   f.started_by_us ? " (started by wf, ends with it)" : "",
@@ -91,7 +102,7 @@ static void check_engine(struct report *r, struct loop *l, struct store *store)
                  "root or on cgroup v2");
         }
         if (*f.problem) {
-            find(r, FINDING_NOTE, "containers", f.problem);
+            find_problem(r, FINDING_NOTE, f.problem);
         }
     }
     sb_done(&s);
@@ -131,9 +142,7 @@ static int run(struct cli *c, const struct args *a)
     struct store *store = NULL;
     check_machine(&r);
     check_store(c, &r, l, &store);
-    if (store) {
-        check_engine(&r, l, store);
-    }
+    check_engine(&r, l, store);
     if (json) {
         jw_end_array(&w);
         sb_putc(&out, '\n');

@@ -20,6 +20,7 @@
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 enum { TAIL_LINES = 12 };
 
@@ -48,6 +49,16 @@ static void say(struct show *s)
     }
 }
 
+/* A step that --only, --from or --until left out. */
+static bool outside(const struct event *e)
+{
+    static const char because[] = "{\"because\":\"outside of this run ";
+    size_t len = strlen(because);
+
+    return e->type == EVENT_SKIPPED && e->payload_len >= len &&
+           memcmp(e->payload, because, len) == 0;
+}
+
 static void on_event(struct run *r, const struct event *e, void *arg)
 {
     struct show *s = arg;
@@ -57,6 +68,12 @@ static void on_event(struct run *r, const struct event *e, void *arg)
             out_str(&s->out);
         }
         return;
+    }
+    if (e->type == EVENT_RUN_STOPPING && s->signal && !s->quiet) {
+        return; /* said when the signal came */
+    }
+    if (outside(e) && !s->verbose) {
+        return; /* the closing table counts them */
     }
     bool bad = e->type == EVENT_FAILED || e->type == EVENT_WARNING || e->type == EVENT_RUN_STOPPING;
     if (s->quiet && !bad) {

@@ -10,6 +10,7 @@
 #include "cli/out.h"
 #include "engine/history.h"
 #include "engine/run.h"
+#include "steps/scope.h"
 
 #include <string.h>
 
@@ -105,6 +106,24 @@ static char *payload_text(const char *payload, const char *key)
     return copy;
 }
 
+/* "train[model=mlp] 0.8712, train[model=forest] 0.86": what a select step chose, best first. */
+static void add_chosen(const struct past_step *s, struct str *out)
+{
+    const char *text = result_value_find(s->result, "models");
+    CLEANUP(cleanup_json) json_t *models = NULL;
+    size_t i;
+    json_t *m;
+    if (!text || json_read(text, strlen(text), 16u << 20, &models, NULL) < 0) {
+        return;
+    }
+    json_array_foreach(models, i, m)
+    {
+        const char *name = json_string_value(json_object_get(m, "name"));
+        sb_printf(out, "%s%s %.4g", i > 0 ? ", " : "", name ? name : "",
+                  json_number_value(json_object_get(m, "metric")));
+    }
+}
+
 static void metrics_cell(struct table *t, const struct past_step *s)
 {
     struct str text = {0};
@@ -121,6 +140,9 @@ static void metrics_cell(struct table *t, const struct past_step *s)
             }
         }
         json_decref(j);
+    }
+    if (s->result && text_eq(s->kind, "select")) {
+        add_chosen(s, &text);
     }
     CLEANUP(cleanup_free) char *error = payload_text(s->ended, "error");
     CLEANUP(cleanup_free) char *because = payload_text(s->ended, "because");

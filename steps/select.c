@@ -192,6 +192,8 @@ static void write_model(const struct world *w, const struct candidate *c, struct
 struct tally {
     uint32_t failed, passed;
     const char *first_failed;
+    const char *best; /* of those that a threshold left out; NULL: none */
+    double best_metric;
 };
 
 static size_t collect(const struct world *w, const struct select_options *o,
@@ -217,9 +219,37 @@ static size_t collect(const struct world *w, const struct select_options *o,
         if ((!o->has_at_least || v >= o->at_least) && (!o->has_at_most || v <= o->at_most)) {
             count++;
             tally->passed++;
+        } else if (!tally->best || (o->min ? v < tally->best_metric : v > tally->best_metric)) {
+            tally->best = w->wf->steps[item->step].rows[item->row].name;
+            tally->best_metric = v;
         }
     }
     return count;
+}
+
+/* "accuracy must be at least 0.9, and the best of the others has 0.85 (train[model=mlp])" */
+static int too_few(const struct select_options *o, const struct tally *t, size_t candidates,
+                   uint32_t least, struct err *err)
+{
+    CLEANUP(sb_done) struct str why = {0};
+
+    sb_printf(&why, "%u of %zu candidates passed by '%s', and %u must", t->passed, candidates,
+              o->metric, least);
+    if (t->best) {
+        sb_puts(&why, ": it has to be ");
+        if (o->has_at_least) {
+            sb_printf(&why, "at least %.10g", o->at_least);
+        }
+        if (o->has_at_most) {
+            sb_printf(&why, "%sat most %.10g", o->has_at_least ? " and " : "", o->at_most);
+        }
+        sb_printf(&why, ", and the best that was left out has %.10g (%s)", t->best_metric, t->best);
+    }
+    if (t->failed > 0) {
+        sb_printf(&why, "%s %s%s failed or %s no such metric", t->best ? ";" : ":", t->first_failed,
+                  t->failed > 1 ? " and others" : "", t->failed > 1 ? "have" : "has");
+    }
+    return err_set(err, ERR_INVALID, 0, "%s", sb_text(&why));
 }
 
 int select_choose(const struct world *w, const struct instance_ref *i, const struct from_list *from,
@@ -239,14 +269,7 @@ int select_choose(const struct world *w, const struct instance_ref *i, const str
     }
     uint32_t least = o->min_models > 0 ? o->min_models : 1;
     if (count < least) {
-        return err_set(err, ERR_INVALID, 0,
-                       "%zu of %zu candidates passed by '%s', and %u must%s%s%s", count,
-                       from->count, o->metric, least,
-                       tally.failed > 0 ? " (failed or without that metric: " : "",
-                       tally.failed > 0 ? tally.first_failed : "",
-                       tally.failed > 1   ? " and others)"
-                       : tally.failed > 0 ? ")"
-                                          : "");
+        return too_few(o, &tally, from->count, least, err);
     }
     qsort(all, count, sizeof(*all), by_metric);
     uint32_t top = o->top > 0 ? o->top : 1;

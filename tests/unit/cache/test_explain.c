@@ -89,7 +89,7 @@ Test(cache_explain, steps_and_values)
             "{\"steps\":[{\"branch\":\"model=mlp\",\"digest\":\"sha256:" B64
             "\",\"kind\":\"file\",\"path\":\"m\",\"ref\":\"steps.train.outputs.model\"}],"
             "\"values\":{\"steps.count.values.n\":\"13\"}}",
-            "step steps.train.outputs.model[model=mlp]: content changed (sha256:12ab34cd… → "
+            "steps.train.outputs.model[model=mlp]: content changed (sha256:12ab34cd… → "
             "9f03bbbb…)\nvalue steps.count.values.n: 12 → 13\n");
 }
 

@@ -86,6 +86,16 @@ Test(cache_policy, nothing_compares_to_zero_or_to_nothing)
     expect(&p, 1, 0, "5", NULL, false, "records is not known now");
 }
 
+Test(cache_policy, an_etag_that_did_not_come_is_named)
+{
+    struct policy p = {.kind = POLICY_CHANGE};
+    CLEANUP(sb_done) struct str why = {0};
+
+    cr_expect_not(policy_fresh(&p, 1, 0, "etag", NULL, NULL, &why));
+    cr_expect_str_eq(sb_text(&why),
+                     "the server sent no ETag: measure something else, such as bytes");
+}
+
 Test(cache_policy, words_are_the_same_or_not)
 {
     struct policy p = {.kind = POLICY_CHANGE, .threshold = 0.2};
