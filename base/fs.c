@@ -198,11 +198,41 @@ static int open_temporary(const char *path, mode_t mode, char **ret_name)
     return -1;
 }
 
+static bool is_open_as(int fd, const struct stat *st)
+{
+    struct stat own;
+
+    return fstat(fd, &own) == 0 && own.st_dev == st->st_dev && own.st_ino == st->st_ino;
+}
+
+/* A device, a FIFO or a link (/dev/stdout) is what it is, and must not give way to a file: it is written to. -1 with errno. */
+static int open_in_place(const char *path, mode_t mode)
+{
+    /* A FIFO that nobody reads is an error, not a wait. */
+    CLEANUP(cleanup_close)
+    int fd = open(path, O_WRONLY | O_CREAT | O_CLOEXEC | O_NOCTTY | O_NONBLOCK, mode);
+    struct stat st;
+
+    if (fd < 0 || fstat(fd, &st) != 0) {
+        return -1;
+    }
+    bool shared = is_open_as(STDOUT_FILENO, &st) || is_open_as(STDERR_FILENO, &st);
+    if (fcntl(fd, F_SETFL, S_ISREG(st.st_mode) && shared ? O_APPEND : 0) != 0 ||
+        (S_ISREG(st.st_mode) && !shared && ftruncate(fd, 0) != 0)) {
+        return -1;
+    }
+    int made = fd;
+    fd = -1;
+    return made;
+}
+
 int new_file_open(const char *path, mode_t mode, struct new_file *ret, struct err *err)
 {
     struct new_file f = {.path = path};
+    struct stat st;
 
-    f.fd = open_temporary(path, mode, &f.name);
+    f.fd = lstat(path, &st) == 0 && !S_ISREG(st.st_mode) ? open_in_place(path, mode)
+                                                         : open_temporary(path, mode, &f.name);
     if (f.fd < 0) {
         return fs_fail(err, errno, "write", path);
     }
@@ -221,17 +251,17 @@ int new_file_end(struct new_file *f, bool sync, bool drop, struct err *err)
 {
     CLEANUP(cleanup_free) char *name = f->name;
 
-    if (f->sys == 0 && sync && !drop && fdatasync(f->fd) != 0) {
+    if (f->sys == 0 && sync && !drop && name && fdatasync(f->fd) != 0) {
         f->sys = errno;
     }
     /* Some file systems tell of a full disk only now. */
     if (close(f->fd) != 0 && f->sys == 0 && errno != EINTR) {
         f->sys = errno;
     }
-    if (f->sys == 0 && !drop && rename(name, f->path) != 0) {
+    if (f->sys == 0 && !drop && name && rename(name, f->path) != 0) {
         f->sys = errno;
     }
-    if (drop || f->sys != 0) {
+    if (name && (drop || f->sys != 0)) {
         unlink(name);
     }
     return drop || f->sys == 0 ? 0 : fs_fail(err, f->sys, "write", f->path);
