@@ -63,7 +63,7 @@ image_runs() { $engine run --rm --network none "$image" fashion-report --help >/
 "$top/scripts/setup-build.sh" --example >&2
 
 [ -x "$wf" ] || say "building wf"
-build "$top" "$top/build/release" --preset release -G Ninja -DWF_TESTS=OFF -DWF_WERROR=OFF
+build "$top" "$top/build/release" --preset release -G Ninja -DWF_TESTS=OFF
 [ -d "$here/build/bin" ] || say "building the programs of the steps"
 build "$here" "$here/build" -S . -B build -G Ninja
 
