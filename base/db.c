@@ -162,9 +162,10 @@ static int configure(struct db *db, struct err *err)
     sqlite3_wal_autocheckpoint(db->handle, 0);
     sqlite3_db_config(db->handle, SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1, NULL);
     sqlite3_file_control(db->handle, "main", SQLITE_FCNTL_PERSIST_WAL, &keep_wal);
+    /* What is mapped counts as ours: a pass over a large store must not take its size. */
     rc = pragma(db,
                 "PRAGMA synchronous=NORMAL; PRAGMA foreign_keys=OFF; PRAGMA temp_store=MEMORY;"
-                "PRAGMA mmap_size=268435456",
+                "PRAGMA mmap_size=16777216",
                 err);
     if (rc == 0 && db->mode != DB_READ) {
         rc = pragma(db, "PRAGMA cache_size=-8192", err);
