@@ -5,7 +5,7 @@
   tests/bench/bench.py [--wf build/release/cli/wf] [--dir DIR] [--rounds 5] [--sizes 1000,10000] [--big] [--only NAME,…] [--json FILE]
 
 Workloads   wide (N independent one-output steps), layers (sqrt N layers of sqrt N, each step reads three of the layer before).
-Phases      cold (nothing made), noop (run again), incr (one input changed); start-up; one container step against `podman run`.
+Phases      cold (nothing made), noop (run again), incr (one input changed); start-up; one container step against the engine's own API and `podman run`.
 Method      tools take turns within a round, so that a drift of the machine hits all alike; ratios are taken round by round and their median is quoted. CPU is user + system of the command and every descendant it waited for
             (timer.c). Old outputs are moved aside between cold runs, never deleted: ext4 avoids inodes deleted in the last half minute, and would be measured instead of the runner.
 Needs       cc, make, ninja; podman for the container row. Prints Markdown. Not a test: nothing here passes or fails.
@@ -189,13 +189,30 @@ def container(b):
     (d / "c.yaml").write_text(f"defaults: {{image: {image}, network: none, cache: false}}\nsteps:\n" +
                               "".join(f"  s{i}:\n    command: [/bin/busybox, 'true']\n" for i in range(steps)))
     podman = ["sh", "-c", f"for i in {' '.join(map(str, range(steps)))}; do podman run --rm --network=none {image} /bin/busybox true; done"]
-    wf = [b.o.wf, "run", "-q", "--store", d / ".wf", "--max-parallel", "1", "c.yaml"]
-    for _ in range(max(3, b.o.rounds)):
-        b.add("container", "wf", "run", b.timed(wf, d))
-        b.add("container", "podman run", "run", b.timed(podman, d))
-    print(f"\n**One container step** ({steps} in a row, network none, wall: the engine's helpers are not waited for)\n\n| tool | wall ms a step | wall / podman run |\n|---|--:|--:|")
-    for t in ("wf", "podman run"):
-        print(f"| {t} | {statistics.median(b.values('container', t, 'run', 'wall')) / steps * 1e3:.0f} | {b.ratio('container', t, 'podman run', 'run', 'wall'):.2f} |")
+    alone = "the engine's API alone"
+    socket = d / "api.sock"
+    service = subprocess.Popen(["podman", "system", "service", "--time=0", f"unix://{socket}"], stdin=subprocess.DEVNULL,
+                               stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    while not socket.exists():
+        if service.poll() is not None:
+            sys.exit("bench: `podman system service` ended at once")
+        time.sleep(0.02)
+    api = [sys.executable, HERE / "api.py", socket, image, str(steps), "/bin/busybox", "true"]
+    wf = ["env", f"WF_CONTAINER_HOST=unix://{socket}", b.o.wf, "run", "-q", "--store", d / ".wf", "--max-parallel", "1", "c.yaml"]
+    try:
+        for argv in (wf, api):
+            b.timed(argv, d)
+        for _ in range(max(3, b.o.rounds)):
+            b.add("container", alone, "run", b.timed(api, d))
+            b.add("container", "wf", "run", b.timed(wf, d))
+            b.add("container", "podman run", "run", b.timed(podman, d))
+    finally:
+        service.terminate()
+        service.wait()
+    print(f"\n**One container step** ({steps} in a row, network none, wall: the engine's helpers are not waited for)\n\n| tool | wall ms a step | wall / API alone | wall / podman run |\n|---|--:|--:|--:|")
+    for t in (alone, "wf", "podman run"):
+        print(f"| {t} | {statistics.median(b.values('container', t, 'run', 'wall')) / steps * 1e3:.0f} | "
+              f"{b.ratio('container', t, alone, 'run', 'wall'):.2f} | {b.ratio('container', t, 'podman run', 'run', 'wall'):.2f} |")
 
 
 def main():
