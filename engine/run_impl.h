@@ -199,7 +199,7 @@ void finish_broken(const struct err *err, void *run);
 
 /* --- checks.c, partial.c --- */
 int checks_before(struct run *r, struct err *err);
-int checks_late(struct run *r, struct err *err);       /* before the first attempt */
+int checks_late(struct run *r, struct err *err); /* before the first attempt */
 void checks_name(struct run *r); /* warns where another file has its name (semantics 34) */
 bool checks_missing(struct run *r, uint32_t instance); /* an input of it is not there */
 int partial_open(struct run *r, struct err *err);

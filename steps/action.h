@@ -70,6 +70,8 @@ struct action_parts {
     size_t n_values;
     struct digest work;
 };
+/* An object of texts by name, sorted, equal names once. */
+void action_values(struct str *out, const struct action_value *values, size_t count);
 /* Writes the action JSON. Fast: some hundred bytes without an allocation once `out` has its size. */
 void action_write(const struct action_parts *p, struct str *out);
 
