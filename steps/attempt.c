@@ -114,7 +114,7 @@ static void end(struct attempt *a)
                                          : ok ? 0
                                               : -1,
                             .signal = a->job_end.signal,
-                            .error = ok ? NULL : text,
+                            .error = ok ? NULL : secrets_hide(a, text),
                             .result = ok ? &a->result : NULL,
                             .store = ok && a->store,
                             .why_not = a->why_not,
@@ -306,11 +306,7 @@ static int open_channels(struct attempt *a, struct err *err)
     if (a->step->n_secrets == 0) {
         return 0;
     }
-    const char **secrets = arena_calloc(a->arena, a->step->n_secrets, sizeof(*secrets));
-    for (uint32_t n = 0; n < a->step->n_secrets; n++) {
-        secrets[n] = a->w->secrets ? a->w->secrets[a->step->secrets[n].secret] : NULL;
-    }
-    return mask_open(a->w->loop, secrets, a->step->n_secrets, a->slot->log_fd, &a->mask,
+    return mask_open(a->w->loop, secrets_of(a), a->step->n_secrets, a->slot->log_fd, &a->mask,
                      &a->job.log_fd, err);
 }
 

@@ -125,6 +125,12 @@ struct attempt {
     int64_t began_at_ms, started_us;
 };
 
+/* --- secrets.c --- */
+const char **secrets_of(const struct attempt *a);                    /* the values; NULL: missing */
+const char *secrets_hide(const struct attempt *a, const char *text); /* *** in their place */
+/* A secret in a value or in the metrics is an error. */
+int secrets_check(const struct attempt *a, struct err *err);
+
 /* --- slots.c --- */
 int slot_take(struct slots *s, struct slot **ret, struct err *err);
 /* `whole`: every output was taken; else what lies in the folder is thrown away. */

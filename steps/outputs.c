@@ -275,6 +275,7 @@ int collect(struct attempt *a, struct err *err)
     int rc = read_values(a, err);
 
     rc = rc == 0 ? take_outputs(a, err) : rc;
+    rc = rc == 0 ? secrets_check(a, err) : rc;
     if (rc != 0) {
         return rc;
     }
