@@ -7,6 +7,7 @@
 #include "cache/store.h"
 #include "cli/command.h"
 #include "cli/commands.h"
+#include "cli/follow.h"
 #include "cli/out.h"
 #include "cli/past.h"
 
@@ -88,6 +89,8 @@ static int run(struct cli *c, const struct args *a)
     l.prefixed = n > 1;
     if (word && n == 0) {
         code = past_unknown_step(c, &p.run, word);
+    } else if (opt_given(a, "follow")) {
+        code = follow_logs(c, &p, word);
     } else if (word) {
         past_match(&p.run, word, print_log, &l);
     } else {
@@ -106,6 +109,10 @@ static int run(struct cli *c, const struct args *a)
     return code;
 }
 
+static const struct opt opts[] = {
+    {"follow", 'f', OPT_FLAG, NULL, "Prints what a running run writes until it ended"},
+};
+
 const struct command cmd_logs = {
     .name = "logs",
     .synopsis = "[RUN] [STEP]",
@@ -113,7 +120,9 @@ const struct command cmd_logs = {
     .text = "Without STEP: all steps, each line with its step's name. With one step: its bytes as "
             "they were.\n"
             "RUN is an id, the beginning of one, or 'latest' (the default).",
-    .example = "  wf logs train\n  wf logs 01JA2 'train[model=mlp]'",
+    .example = "  wf logs train\n  wf logs 01JA2 'train[model=mlp]'\n  wf logs -f",
+    .opts = opts,
+    .n_opts = ARRAY_LEN(opts),
     .min_args = 0,
     .max_args = 2,
     .run = run};

@@ -8,6 +8,7 @@
 #include "base/units.h"
 #include "cache/explain.h"
 #include "engine/run_impl.h"
+#include "steps/action.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -335,6 +336,9 @@ static void started_payload(struct task *t, const struct decision *d, struct str
     jw_kv_text(&w, "verdict", verdict_names[d->verdict]);
     if (d->note) {
         jw_kv_text(&w, "note", d->note);
+    }
+    if (!step_is_builtin(m)) {
+        jw_kv_text(&w, "live_log", slots_next_log(t->run->slots));
     }
     if (d->n_differences > 0) {
         jw_key(&w, "why");

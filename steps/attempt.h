@@ -44,6 +44,9 @@ typedef void (*attempt_fn)(struct attempt *a, const struct attempt_end *end, voi
 /* Slots keep what attempts reuse: an attempt folder renamed for the next one, an open log file, a script file. One per run. */
 struct slots *slots_new(const struct world *w);
 void slots_free(struct slots *s);
+/* Where the next attempt of a step with a program writes its log while it runs: a path below the store, borrowed until that
+ * attempt began; NULL: cannot be told. */
+const char *slots_next_log(struct slots *s);
 
 /* Starts attempt number `number` (1…) of an instance whose question was answered with a miss. `q` is borrowed until on_end returned. on_end is called once, from the loop, never before this returns. Negative: it could not even be begun
  * (err says why: disk full, …). `keep`: results are to be memoized (outputs go into the store as objects either way). */
