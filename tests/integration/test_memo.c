@@ -2,6 +2,7 @@
 /* Runs and the cache: what is reused, what is not, and what is told about it. */
 #include "base/arena.h"
 #include "base/err.h"
+#include "base/fs.h"
 #include "base/json.h"
 #include "base/mem.h"
 #include "cache/store.h"
@@ -12,6 +13,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #define LOG sb_text(&rig.log)
 
@@ -225,6 +227,18 @@ Test(memo, history_is_the_run_again)
     cr_expect_str_eq(json_string_value(json_object_get(cache, "verdict")), "miss");
     json_t *why = json_array_get(json_object_get(cache, "why"), 0);
     cr_expect_str_eq(json_string_value(json_object_get(why, "part")), "input", "%s", out.data);
+
+    /* Written in parts it reads the same. */
+    CLEANUP(cleanup_free) char *file = xasprintf("%s/summary.json", store_dir(rig.store));
+    CLEANUP(sb_done) struct str text = {0};
+    struct new_file f;
+    cr_assert_eq(new_file_open(file, 0644, &f, rig.err), 0, "%s", rig.err->msg);
+    cr_assert_eq(history_write(rig.store, id, &f, rig.err), 0, "%s", rig.err->msg);
+    cr_assert_eq(access(file, F_OK), -1, "it appears when it is whole");
+    cr_assert_eq(new_file_end(&f, false, false, rig.err), 0, "%s", rig.err->msg);
+    cr_assert_eq(fs_read_file(file, 1 << 20, &text, rig.err), 0, "%s", rig.err->msg);
+    sb_putc(&out, '\n');
+    cr_expect_str_eq(text.data, out.data);
     sb_done(&out);
     arena_free(a);
 }

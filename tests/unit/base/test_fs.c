@@ -96,6 +96,29 @@ Test(base_fs, writes_by_renaming)
     temp_done(dir);
 }
 
+Test(base_fs, a_file_in_parts_appears_whole_or_not_at_all)
+{
+    char *dir = temp_new();
+    struct err err = {0};
+    struct new_file f;
+    char path[4096];
+
+    snprintf(path, sizeof(path), "%s/f", dir); /* kept until the end */
+    put(path, "old");
+    cr_assert_eq(new_file_open(path, 0644, &f, &err), 0, "%s", err.msg);
+    new_file_add(&f, "ne", 2);
+    expect_content(below(dir, "f"), "old");
+    new_file_add(&f, "w", 1);
+    cr_assert_eq(new_file_end(&f, false, false, &err), 0, "%s", err.msg);
+    expect_content(below(dir, "f"), "new");
+    cr_assert_eq(new_file_open(path, 0644, &f, &err), 0);
+    new_file_add(&f, "dropped", 7);
+    cr_assert_eq(new_file_end(&f, false, true, &err), 0);
+    expect_content(below(dir, "f"), "new");
+    cr_assert_eq(count_entries(dir), 1, "no temporary file is left");
+    temp_done(dir);
+}
+
 Test(base_fs, a_full_disk_is_called_so)
 {
     struct err err = {0};

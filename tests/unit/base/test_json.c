@@ -162,6 +162,10 @@ Test(base_json, reals_are_short_and_read_back)
     expect_real(0.1, "0.1");
     expect_real(0.1 + 0.2, "0.30000000000000004");
     expect_real(1e300, "1e+300");
+    expect_real(7, "7");
+    expect_real(-7, "-7");
+    expect_real(999999999999999.0, "999999999999999");
+    expect_real(1e15, "1e+15");
     expect_real(DBL_MAX, "1.7976931348623157e+308");
     expect_real(5e-324, "4.94065645841247e-324");
     expect_real((double)NAN, "null");

@@ -701,6 +701,32 @@ Test(cache_store, one_sync_serves_all_of_this_boot)
                  2);
 }
 
+Test(cache_store, no_long_log_is_left_behind)
+{
+    enum { COUNT = 10 };
+    struct made *m = xcalloc(COUNT, sizeof(*m));
+    char *action = xmalloc(200001);
+    struct stat st;
+
+    memset(action, 'a', 200000);
+    action[200000] = '\0';
+    for (int i = 0; i < COUNT; i++) {
+        m[i] = make_entry(arena_printf(f.arena, "big%d", i), NULL, 1);
+        m[i].e.action = action;
+        m[i].e.action_len = 200000;
+        store_made(&m[i]);
+    }
+    cr_assert_eq(stat(store_file("wf.db-wal"), &st), 0);
+    cr_assert_gt(st.st_size, 1 << 20);
+    store_close(take_ptr(f.s));
+    cr_assert_eq(stat(store_file("wf.db-wal"), &st), 0);
+    cr_expect_eq(st.st_size, 0);
+    open_store();
+    cr_expect_eq(sql_number("SELECT COUNT(*) FROM entries"), COUNT);
+    free(action);
+    free(m);
+}
+
 Test(cache_store, large_logs_are_checkpointed)
 {
     enum { COUNT = 200 };
