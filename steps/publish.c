@@ -99,28 +99,52 @@ static int make_folder(const struct workflow *wf, const char *target, struct err
     return 0;
 }
 
-static int replace(const char *temporary, const char *target, struct err *err)
+/* On a file system that cannot exchange: aside, then in. 1: somebody else was there in between, try again. */
+static int replace_in_turn(const char *temporary, const char *target)
 {
-    struct stat st, old;
+    CLEANUP(cleanup_free) char *aside = xasprintf("%s.old", temporary);
 
-    if (lstat(temporary, &st) != 0) {
-        return err_set(err, ERR_IO, errno, "cannot publish '%s'", target);
+    if (rename(target, aside) != 0) {
+        return errno == ENOENT ? 1 : -1;
     }
-    bool folders = S_ISDIR(st.st_mode) || (lstat(target, &old) == 0 && S_ISDIR(old.st_mode));
-    if (!folders || access(target, F_OK) != 0) {
-        return rename(temporary, target) == 0
-                   ? 0
-                   : err_set(err, ERR_IO, errno, "cannot publish '%s'", target);
+    int rc = rename(temporary, target) == 0 ? 0 : errno == ENOTEMPTY || errno == EEXIST ? 1 : -1;
+    int sys = errno;
+    if (rc < 0) {
+        (void)!rename(aside, target); /* as it was */
+    } else {
+        fs_remove_tree(aside, NULL);
+    }
+    errno = sys;
+    return rc;
+}
+
+/* 0, 1: it changed under our hands, -1 with errno. */
+static int replace_once(const char *temporary, const char *target)
+{
+    /* Over a file, an empty folder or nothing. */
+    if (rename(temporary, target) == 0) {
+        return 0;
+    }
+    if (errno != ENOTEMPTY && errno != EEXIST && errno != ENOTDIR && errno != EISDIR) {
+        return -1;
     }
     if (renameat2(AT_FDCWD, temporary, AT_FDCWD, target, RENAME_EXCHANGE) == 0) {
-        return fs_remove_tree(temporary, err);
+        fs_remove_tree(temporary, NULL);
+        return 0;
     }
-    /* A file system that cannot exchange: aside, then in. */
-    CLEANUP(cleanup_free) char *aside = xasprintf("%s.old", temporary);
-    if (rename(target, aside) != 0 || rename(temporary, target) != 0) {
-        return err_set(err, ERR_IO, errno, "cannot publish '%s'", target);
+    bool unable = errno == EINVAL || errno == ENOSYS || errno == EOPNOTSUPP;
+    return errno == ENOENT ? 1 : unable ? replace_in_turn(temporary, target) : -1;
+}
+
+/* Other runs may publish there at the same time: the last one stays. */
+static int replace(const char *temporary, const char *target, struct err *err)
+{
+    int rc = 1;
+
+    for (int tries = 0; rc == 1 && tries < 100; tries++) {
+        rc = replace_once(temporary, target);
     }
-    return fs_remove_tree(aside, err);
+    return rc == 0 ? 0 : err_set(err, ERR_IO, errno, "cannot publish '%s'", target);
 }
 
 static int publish_one(const struct world *w, const char *target, const struct result_output *o,
