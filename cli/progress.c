@@ -153,11 +153,15 @@ struct progress *progress_new(const struct cli *c, struct loop *l, struct run *r
 void progress_say(struct progress *p, struct str *text)
 {
     struct str out = {0};
+    bool drawn = p->lines > 0;
     wipe(p, &out);
     fwrite(sb_text(&out), 1, out.len, stderr);
     fflush(stderr);
     sb_done(&out);
     out_str(text);
+    if (drawn) {
+        draw(p); /* at once: until the timer's next turn the display would be gone, and flicker */
+    }
 }
 
 void progress_free(struct progress *p)
