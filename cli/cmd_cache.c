@@ -69,21 +69,22 @@ static int list(struct cli *c, const struct args *a)
     return listing_close(&l, r, &err);
 }
 
-/* Finds the entry whose key begins with `prefix` among the listed ones. */
+/* Finds the entry whose key begins with `prefix` among the listed ones; of one key's entries the newest. */
 struct finding {
     const char *prefix;
     int64_t id;
-    size_t found;
-    char *step, *workflow;
+    size_t found; /* different keys */
+    char *key, *step, *workflow;
 };
 
 static bool match_key(const struct cache_row *r, void *arg)
 {
     struct finding *f = arg;
     const char *hex = text_starts(r->key, "sha256:") ? r->key + 7 : r->key;
-    if (text_starts(hex, f->prefix)) {
+    if (text_starts(hex, f->prefix) && !text_eq(hex, f->key)) {
         if (f->found++ == 0) {
             f->id = r->id;
+            f->key = xstrdup(hex);
             f->step = xstrdup(r->step);
             f->workflow = xstrdup(r->workflow);
         }
@@ -211,6 +212,7 @@ static int show(struct cli *c, const struct args *a)
     } else {
         code = show_entry(c, store, &f, opt_given(a, "json"));
     }
+    cleanup_free(&f.key);
     cleanup_free(&f.step);
     cleanup_free(&f.workflow);
     store_close(store);
