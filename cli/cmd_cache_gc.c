@@ -49,7 +49,7 @@ static void report_text(const struct gc_report *r, bool dry_run, struct str *out
     sb_printf(out, "%s %" PRIu64 " entries, %" PRIu64 " objects (",
               dry_run ? "would remove" : "removed", r->entries_removed, r->objects_removed);
     add_size(out, r->bytes_removed);
-    sb_printf(out, "); kept %" PRIu64 " entries (", r->entries_kept);
+    sb_printf(out, "); %s %" PRIu64 " entries (", dry_run ? "would keep" : "kept", r->entries_kept);
     add_size(out, r->bytes_kept);
     sb_puts(out, ")\n");
 }

@@ -114,7 +114,11 @@ static int print_word(struct printing *p, const struct past_run *r, const char *
     p->single = n == 1 && p->only;
     past_match(r, step, print_step, p);
     if (p->printed == 0 && p->code == EXIT_OK) {
-        return cli_usage(p->cli, "'%s' has no such output in run %s", word, r->row.id);
+        return p->only
+                   ? cli_usage(p->cli,
+                               "step '%s' made no output '%s' in run %s; `wf outputs %s` lists all",
+                               step, p->only, r->row.id, r->row.id)
+                   : cli_usage(p->cli, "step '%s' made no outputs in run %s", step, r->row.id);
     }
     return p->code;
 }

@@ -30,7 +30,8 @@ static void add_options(struct str *s, const struct opt *opts, size_t n)
 void help_command(const struct cli *c, const struct command *cmd)
 {
     struct str s = {0};
-    sb_printf(&s, "%s\n\nUsage: wf %s [options] %s\n", cmd->summary, cmd->name, cmd->synopsis);
+    sb_printf(&s, "%s\n\nUsage: wf %s [options]%s%s\n", cmd->summary, cmd->name,
+              *cmd->synopsis ? " " : "", cmd->synopsis);
     if (cmd->text) {
         sb_printf(&s, "\n%s\n", cmd->text);
     }

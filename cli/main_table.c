@@ -54,12 +54,20 @@ static const struct command *find_command(int argc, char **argv, int *ret_words)
 
 static int unknown_command(const struct cli *c, int argc, char **argv)
 {
+    if (text_eq(argv[0], "cache") && argc > 1 &&
+        (text_eq(argv[1], "--help") || text_eq(argv[1], "-h"))) {
+        help_all(c);
+        return EXIT_OK;
+    }
     if (text_eq(argv[0], "cache")) {
         return cli_usage(c, "wf cache needs one of: ls, show, stats, gc%s%s",
                          argc > 1 ? "; not " : "", argc > 1 ? argv[1] : "");
     }
     if (argv[0][0] == '-') {
-        return cli_usage(c, "options stand behind the command: wf COMMAND %s …", argv[0]);
+        return cli_usage(
+            c,
+            "a command stands before the options (wf COMMAND %s …); `wf --help` lists the commands",
+            argv[0]);
     }
     const char *words[64];
     size_t n = 0;

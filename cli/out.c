@@ -113,6 +113,9 @@ void table_print(struct table *t, bool colour, int width, struct str *out)
         }
         sb_puts(out, c->tone == TONE_NONE ? "" : tone_off(colour));
         if (last) {
+            while (out->len > 0 && out->data[out->len - 1] == ' ') {
+                out->data[--out->len] = '\0'; /* the pad before an empty last cell */
+            }
             sb_putc(out, '\n');
             at = 0;
             continue;
