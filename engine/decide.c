@@ -42,8 +42,8 @@ int decider_init(struct decider *d, struct store *s, const struct plan *p, bool 
     for (size_t i = 0; i < n_refresh; i++) {
         if (plan_match(p, refresh[i], mark, d->refresh) == 0) {
             rc = err_set(err, ERR_USAGE, 0,
-                         "--refresh=%s: there is no such step in %s; `wf graph` lists its steps",
-                         refresh[i], p->wf->file);
+                         "--refresh=%s: there is no such step in %s; `wf graph %s` lists its steps",
+                         refresh[i], p->wf->file, p->wf->file);
             decider_done(d);
             return rc;
         }
@@ -167,7 +167,9 @@ int decide(struct decider *d, uint32_t instance, const struct question *q, struc
     memset(ret, 0, sizeof(*ret));
     if (d->off || step_of(d, instance)->cache.policy == CACHE_OFF) {
         ret->verdict = VERDICT_DISABLED;
-        ret->note = d->off ? "--no-cache" : "cache: false";
+        ret->note = d->off                          ? "--no-cache"
+                    : step_of(d, instance)->finally ? "it stands under finally"
+                                                    : "cache: false";
         return 0;
     }
     if (!q->memoized) {
