@@ -76,13 +76,15 @@ static const struct foreign {
     {"dag", "steps"},
     {"parameters", "params"},
     {"arguments", "params"},
-    {"on", "triggers"},
-    {"schedule", "triggers"},
     {"vars_files", "params"},
 };
 
-/* What has no counterpart of its own. */
-static const struct foreign foreign_hints[] = {
+/* What has no counterpart of its own: in a workflow, in a step. */
+static const struct foreign top_hints[] = {
+    {"on", "wf starts nothing by itself: run `wf run` from cron, a timer or CI"},
+    {"schedule", "wf starts nothing by itself: run `wf run` from cron, a timer or CI"},
+};
+static const struct foreign step_hints[] = {
     {"uses", "a step runs a script (run), an argument list (command) or an image; there are no "
              "actions to use"},
     {"with", "hand values over with env, or write them into run as ${{ params.x }}"},
@@ -109,9 +111,13 @@ static void unknown_key(struct loader *l, const struct schema_table *t, const st
         diag_hint(l->d, "here it is called '%s'", ours);
         return;
     }
-    for (size_t i = 0; t == &schema_step && i < ARRAY_LEN(foreign_hints); i++) {
-        if (strcmp(foreign_hints[i].word, p->key) == 0) {
-            diag_hint(l->d, "%s", foreign_hints[i].ours);
+    const struct foreign *hints = t == &schema_step ? step_hints : top_hints;
+    size_t n = t == &schema_step  ? ARRAY_LEN(step_hints)
+               : t == &schema_top ? ARRAY_LEN(top_hints)
+                                  : 0;
+    for (size_t i = 0; i < n; i++) {
+        if (strcmp(hints[i].word, p->key) == 0) {
+            diag_hint(l->d, "%s", hints[i].ours);
             return;
         }
     }
