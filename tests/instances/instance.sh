@@ -1,4 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
+# shellcheck shell=bash
 # A recorded real workflow: every leaf right, then all cached, then only what depends on a changed input.
 . "$(dirname "$0")/../cli/lib.sh"
 data=$WF_SOURCE/../shared/instances
