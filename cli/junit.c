@@ -45,17 +45,14 @@ static void testcase(struct str *out, const struct past_run *p, const struct pas
         sb_puts(out, "/>\n");
         return;
     }
-    if (state != INSTANCE_FAILED && state != INSTANCE_LOST) {
-        sb_puts(out, "><skipped/></testcase>\n");
-        return;
-    }
+    bool failed = state == INSTANCE_FAILED || state == INSTANCE_LOST;
     json_t *j = NULL;
-    const char *error = NULL;
+    const char *why = NULL;
     if (s->ended && json_read(s->ended, strlen(s->ended), 64u << 20, &j, NULL) >= 0) {
-        error = json_string_value(json_object_get(j, "error"));
+        why = json_string_value(json_object_get(j, failed ? "error" : "because"));
     }
-    sb_puts(out, "><failure message=\"");
-    add_xml(out, error ? error : instance_state_names[state]);
+    sb_puts(out, failed ? "><failure message=\"" : "><skipped message=\"");
+    add_xml(out, why ? why : instance_state_names[state]);
     sb_puts(out, "\"/></testcase>\n");
     json_decref(j);
 }

@@ -198,12 +198,13 @@ static void summary_markdown(const struct past_run *p, struct str *out)
     for (uint32_t i = 0; i < p->n; i++) {
         const struct past_step *s = &p->steps[i];
         CLEANUP(cleanup_free) char *error = payload_text(s->ended, "error");
+        CLEANUP(cleanup_free) char *because = payload_text(s->ended, "because");
         sb_puts(out, "| ");
         add_markdown(out, s->name);
         sb_printf(out, " | %s | ", instance_state_names[s->status.state]);
         add_duration(out, s->duration_ms);
         sb_puts(out, " | ");
-        add_markdown(out, error);
+        add_markdown(out, *error ? error : because);
         sb_puts(out, " |\n");
     }
 }

@@ -26,4 +26,13 @@ says 'cache gc'
 check 'no line of a listing ends in blanks' test -z "$(wf show | grep ' $')"
 try 0 wf cache gc --dry-run --max-entries 1
 says 'would keep 1 entries'
+# The reports say why a step was skipped.
+flow skip.yaml <<E2
+steps:
+  a: {run: 'false'}
+  b: {run: 'true', needs: a}
+E2
+try 1 wf run skip.yaml --junit j.xml --summary s.md
+check 'JUnit says why' grep -q '<skipped message="a failed"/>' j.xml
+check 'the summary says why' grep -q '^| b | skipped | 0s | a failed |' s.md
 finish
