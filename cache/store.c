@@ -87,6 +87,9 @@ static int take_store_lock(struct store *s, struct err *err)
     if (s->read_only && access(path, R_OK) != 0) {
         return 0; /* nothing is made here; a migration would be seen in the format */
     }
+    if (!s->read_only) {
+        store_make_private(path);
+    }
     return fs_lock(path, false, true, &s->lock_fd, err);
 }
 
@@ -182,6 +185,9 @@ static int open_store(struct store *s, struct loop *loop, struct err *err)
     if (rc == 0 && s->id[0] == '\0' && !s->read_only) { /* lost: the rest may be too */
         rc = store_prepare(s, store_migrations, store_migration_count, err);
         read_id(s);
+    }
+    if (rc == 0 && !s->read_only) {
+        store_close_to_others(s); /* made by an earlier wf, or copied */
     }
     return rc < 0 ? rc : open_parts(s, loop, err);
 }

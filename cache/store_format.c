@@ -15,6 +15,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/file.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 /* SQLite's file header (sqlite.org/fileformat.html). */
@@ -147,6 +148,9 @@ static int before_migration(struct store *s, struct db *db, int64_t from,
         if (rc < 0) {
             return rc;
         }
+        if (chmod(half, 0600) != 0) {
+            return err_set(err, ERR_IO, errno, "cannot make %s private", half);
+        }
         FAILPOINT("store.backup");
         if (rename(half, backup) != 0) {
             return err_set(err, ERR_IO, errno, "cannot name the backup %s", backup);
@@ -216,6 +220,7 @@ int store_prepare(struct store *s, const struct migration *list, size_t count, s
     }
     FAILPOINT("store.folders");
     if (rc == 0) {
+        store_make_private(path); /* what SQLite puts beside it has its mode */
         rc = db_open(path, DB_CREATE, store_statements, SQL_COUNT, &db, err);
     }
     if (rc == 0) {

@@ -59,6 +59,10 @@ int store_advise(const struct store *s, struct err *err);
 char *store_tmp(struct store *s);
 /* Below `dir`: made with mode 0700, existing is fine. */
 int store_make_folders(const char *dir, struct err *err);
+/* Makes the file where there is none, empty and for its user alone. What fails is said by whoever opens it next. */
+void store_make_private(const char *path);
+/* Takes from others what they may do with the store's files, those that are ours. */
+void store_close_to_others(const struct store *s);
 void store_note(struct store *s, const char *text);
 
 /* --- entries --- */

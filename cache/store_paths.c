@@ -83,6 +83,31 @@ int store_make_folders(const char *dir, struct err *err)
     return 0;
 }
 
+void store_make_private(const char *path)
+{
+    int fd = open(path, O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
+
+    if (fd >= 0) {
+        close(fd);
+    }
+}
+
+void store_close_to_others(const struct store *s)
+{
+    static const char *const names[] = {"wf.db",        "wf.db-wal",  "wf.db-shm",
+                                        "wf.db-writer", "store.lock", "id"};
+    struct stat st;
+
+    for (size_t i = 0; i < ARRAY_LEN(names); i++) {
+        CLEANUP(cleanup_free) char *path = store_path(s, names[i]);
+        /* By its name: opening and closing a database's file would give up the locks this process has on it. */
+        if (lstat(path, &st) == 0 && S_ISREG(st.st_mode) && st.st_uid == geteuid() &&
+            (st.st_mode & 077) != 0 && chmod(path, st.st_mode & 0700) != 0) {
+            log_debug("store", "%s stays open to others: %s", path, strerror(errno));
+        }
+    }
+}
+
 void store_discard(struct store *s, const char *path)
 {
     CLEANUP(cleanup_free)

@@ -69,6 +69,7 @@ int writer_lock(const struct store *s, int *ret_fd, struct err *err)
 {
     CLEANUP(cleanup_free) char *path = store_path(s, "wf.db-writer");
 
+    store_make_private(path);
     return fs_lock(path, true, true, ret_fd, err);
 }
 

@@ -8,6 +8,15 @@ steps:
 E
 try 0 wf run w.yaml
 same "private" "$(stat -c %a store)" 700
+# its files are private whatever the folder is, and are made so again
+mkdir -m 755 open
+umask 022
+try 0 wf run --store open w.yaml
+others() { find open -mindepth 1 -maxdepth 1 -perm /077; find open/live open/logs open/plans -type f -perm /022; }
+same "nothing for others" "$(others)" ""
+chmod 644 open/wf.db open/id open/store.lock open/wf.db-writer
+try 0 wf run --store open w.yaml
+same "nothing for others again" "$(others)" ""
 # newer version
 cp -r store newer
 v=$(sqlite3 newer/wf.db 'PRAGMA user_version')
