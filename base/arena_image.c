@@ -82,7 +82,7 @@ struct ranges {
 };
 
 /* Whether pointers may lead there at all. */
-static bool counts(const struct range *r, const char *perms, bool has_name)
+static bool counts(const struct range *r, const char *perms, bool is_file)
 {
     if (r->end > UINT64_C(1) << 63 || strncmp(perms, "---", 3) == 0) {
         return false; /* [vsyscall]; guard pages */
@@ -92,11 +92,11 @@ static bool counts(const struct range *r, const char *perms, bool has_name)
     }
 #ifdef WF_SANITIZED
     /* The sanitizers' shadows span terabytes of low addresses: any time in milliseconds would look like a pointer. */
-    if (!has_name && r->start < UINT64_C(0x200000000000)) {
+    if (!is_file && r->start < UINT64_C(0x200000000000)) {
         return false;
     }
 #else
-    (void)has_name;
+    (void)is_file;
 #endif
     return true;
 }
@@ -119,8 +119,8 @@ static int read_ranges(struct ranges *ret, struct err *err)
                    &name_at) != 3) {
             continue;
         }
-        bool has_name = name_at > 0 && strpbrk(line + name_at, "/[") != NULL;
-        if (!counts(&r, perms, has_name)) {
+        bool is_file = name_at > 0 && strchr(line + name_at, '/') != NULL; /* a file */
+        if (!counts(&r, perms, is_file)) {
             continue;
         }
         if (ret->list.len > 0 && ret->list.items[ret->list.len - 1].end == r.start) {

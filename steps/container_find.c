@@ -276,14 +276,21 @@ static int spawn_service(struct containers *c, const char *podman, const char *s
     CLEANUP(cleanup_close)
     int log_fd = open(log_path, O_WRONLY | O_CREAT | O_TRUNC | O_APPEND | O_CLOEXEC, 0600);
     const char *argv[] = {podman, "system", "service", "--time=0", url, NULL};
-    /* Without a token: containers' monitors are its descendants, and must outlive it. */
+    /* Without a token: containers' monitors are its descendants, and must outlive it. Without the variables that
+     * turn podman into a client of some other service, which cannot serve itself. */
+    static const char *const dropped[] = {
+        "WF_TOKEN=", "CONTAINER_HOST=", "CONTAINER_CONNECTION=", "CONTAINER_SSHKEY="};
     size_t n = 0;
     while (environ[n]) {
         n++;
     }
     CLEANUP(cleanup_free) const char **env = xcalloc(n + 1, sizeof(*env));
     for (size_t i = 0, to = 0; i < n; i++) {
-        if (!text_starts(environ[i], "WF_TOKEN=")) {
+        bool keep = true;
+        for (size_t k = 0; k < ARRAY_LEN(dropped); k++) {
+            keep = keep && !text_starts(environ[i], dropped[k]);
+        }
+        if (keep) {
             env[to++] = environ[i];
         }
     }
