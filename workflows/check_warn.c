@@ -142,4 +142,5 @@ void check_warnings(struct loader *l)
         if (l->o->allow_missing_params)
             hidden_inputs(l, i);
     }
+    check_branches_warn(l);
 }

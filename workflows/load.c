@@ -148,6 +148,7 @@ static int load_model(struct loader *l, struct err *err)
     check_names(l);
     check_kinds(l);
     check_paths(l);
+    check_branches(l);
     if (graph_order(l->wf, l->a, l->d) && l->d->errors == 0 && l->o->want_warnings)
         check_warnings(l);
     return l->d->errors > 0 ? 1 : 0;

@@ -175,6 +175,8 @@ bool expr_calls_status(const struct expr *e);
 void check_names(struct loader *l);    /* resolves names; fills needs, reads, uncacheable */
 void check_kinds(struct loader *l);    /* what select and aggregate expect of others */
 void check_paths(struct loader *l);    /* outputs and publish */
+void check_branches(struct loader *l); /* lists of branches, surely misused */
+void check_branches_warn(struct loader *l);
 void check_warnings(struct loader *l); /* unused and surely mistaken */
 
 #endif
