@@ -14,7 +14,8 @@ struct jsonw;
 /* A place in a source file; 1-based, columns in code points; line 0: no place. */
 struct span {
     uint32_t line, col;
-    uint32_t len; /* code points to underline, 0: one caret */
+    uint32_t len;     /* code points to underline, 0: one caret */
+    uint32_t padding; /* by name, as in struct value */
 };
 
 enum severity { SEVERITY_ERROR, SEVERITY_WARNING };

@@ -118,8 +118,9 @@ struct output {
     const char *name;
     struct text *path; /* below $WF_OUT */
     bool non_empty;
-    const char *sha256;   /* NULL */
-    struct text *publish; /* path below the workflow's folder, NULL: not published */
+    unsigned char padding[7]; /* by name, as in struct value */
+    const char *sha256;       /* NULL */
+    struct text *publish;     /* path below the workflow's folder, NULL: not published */
     struct span span;
 };
 struct step_value {

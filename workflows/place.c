@@ -181,5 +181,5 @@ struct span place_at(struct place *p, size_t offset, size_t len)
     /* A block's text begins below its header, and folded text may go on with a line of its own. */
     if (p->raw && offset < p->len && !is_blank(p->text[offset]))
         skip_raw_blanks(p);
-    return (struct span){p->line, p->col, (uint32_t)len};
+    return (struct span){.line = p->line, .col = p->col, .len = (uint32_t)len};
 }

@@ -34,6 +34,8 @@ struct value {
     struct value *items; /* list items, or object members' values */
     struct slice *keys;  /* object members' names */
     uint32_t count;
+    uint32_t
+        padding; /* by name, so that a copy brings no leftovers that look like pointers (images) */
 };
 
 struct value value_null(void);

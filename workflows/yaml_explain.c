@@ -81,7 +81,7 @@ static bool explain_line(struct slice line, struct span at, bool flow, const cha
     uint32_t tab = tab_indent(line);
     struct slice bang = bang_value(line, flow);
     if (tab > 0) {
-        diag_error(d, (struct span){at.line, tab, 1}, "yaml-tab",
+        diag_error(d, (struct span){.line = at.line, .col = tab, .len = 1}, "yaml-tab",
                    "a tab stands in the indentation; YAML is indented with blanks");
     } else if (bang.len > 0) {
         diag_error(d, at, "yaml-tag", "a value that begins with '!' reads as a YAML tag");

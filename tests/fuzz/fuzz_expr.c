@@ -90,7 +90,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     diags_set_text(&d, text, size);
     struct err err;
     struct value v;
-    struct span at = {1, 1, 0};
+    struct span at = {.line = 1, .col = 1, .len = 0};
     struct text *t = text_parse(text, size, at, false, a, &d);
     if (t)
         evaluate(t, &s);

@@ -141,8 +141,8 @@ static inline const char *fixture_eval(struct fixture *f, const char *source)
     /* One list per text: equal problems at equal places are told once. */
     diags_done(&f->diags);
     diags_init(&f->diags, "w.yaml");
-    struct expr *e =
-        expr_parse_bare(source, strlen(source), (struct span){1, 1, 0}, f->arena, &f->diags);
+    struct expr *e = expr_parse_bare(
+        source, strlen(source), (struct span){.line = 1, .col = 1, .len = 0}, f->arena, &f->diags);
     if (!e)
         return f->diags.len ? f->diags.items[0].message : "no diagnostic";
     int rc = expr_eval(e, &f->scope, &v, &err);

@@ -33,8 +33,8 @@ Test(workflows_diag, nothing_to_say)
 Test(workflows_diag, sorted_with_carets_and_a_count)
 {
     struct diags d = new_diags("one: 1\n  töw: 2\n");
-    diag_warn(&d, (struct span){2, 3, 3}, "c", "the %s", "second");
-    diag_error(&d, (struct span){1, 6, 0}, "c", "first");
+    diag_warn(&d, (struct span){.line = 2, .col = 3, .len = 3}, "c", "the %s", "second");
+    diag_error(&d, (struct span){.line = 1, .col = 6, .len = 0}, "c", "first");
     diag_did_you_mean(&d, "2");
     diag_error(&d, (struct span){0}, "c", "nowhere");
     render_is(&d, "f.yaml: error: nowhere\n"
@@ -51,14 +51,14 @@ Test(workflows_diag, sorted_with_carets_and_a_count)
 Test(workflows_diag, the_same_is_said_once_and_keeps_its_hint)
 {
     struct diags d = new_diags(NULL);
-    diag_error(&d, (struct span){1, 1, 0}, "c", "x");
-    diag_error(&d, (struct span){2, 1, 0}, "c", "y");
-    diag_error(&d, (struct span){1, 1, 0}, "c", "x");
+    diag_error(&d, (struct span){.line = 1, .col = 1, .len = 0}, "c", "x");
+    diag_error(&d, (struct span){.line = 2, .col = 1, .len = 0}, "c", "y");
+    diag_error(&d, (struct span){.line = 1, .col = 1, .len = 0}, "c", "x");
     diag_hint(&d, "lost");
     cr_expect_eq(d.errors, 2);
     cr_expect_eq(d.len, 2);
     cr_expect_null(d.items[1].hint);
-    diag_error(&d, (struct span){3, 1, 0}, "c", "z");
+    diag_error(&d, (struct span){.line = 3, .col = 1, .len = 0}, "c", "z");
     diag_hint(&d, "kept");
     diag_hint(&d, "too late");
     cr_expect_str_eq(d.items[2].hint, "kept");
@@ -70,7 +70,7 @@ Test(workflows_diag, past_fifty_only_counted)
 {
     struct diags d = new_diags(NULL);
     for (uint32_t i = 1; i <= 60; i++) {
-        diag_error(&d, (struct span){i, 1, 0}, "c", "error %u", i);
+        diag_error(&d, (struct span){.line = i, .col = 1, .len = 0}, "c", "error %u", i);
         diag_hint(&d, "hint %u", i);
     }
     cr_expect_eq(d.errors, 60);
@@ -88,7 +88,7 @@ Test(workflows_diag, long_lines_are_cut_around_the_caret)
     for (int i = 0; i < 300; i++)
         sb_puts(&text, "é");
     struct diags d = new_diags(sb_text(&text));
-    diag_error(&d, (struct span){1, 200, 500}, "c", "here");
+    diag_error(&d, (struct span){.line = 1, .col = 200, .len = 500}, "c", "here");
     CLEANUP(sb_done) struct str out = {0};
     diags_render(&d, false, &out);
     char *line = strchr(sb_text(&out), '\n');
@@ -103,7 +103,7 @@ Test(workflows_diag, long_lines_are_cut_around_the_caret)
 Test(workflows_diag, control_characters_do_not_reach_a_terminal)
 {
     struct diags d = new_diags("\tx: \x1b[31m\n");
-    diag_error(&d, (struct span){1, 2, 1}, "c", "bad '\x1b'");
+    diag_error(&d, (struct span){.line = 1, .col = 2, .len = 1}, "c", "bad '\x1b'");
     render_is(&d, "f.yaml:1:2: error: bad '?'\n   x: ?[31m\n   ^\nf.yaml: 1 error\n");
     diags_done(&d);
 }
@@ -112,8 +112,8 @@ Test(workflows_diag, crlf_and_a_bom)
 {
     struct diags d = new_diags("\xef\xbb\xbf"
                                "a: 1\r\nb: 2\r\n");
-    diag_error(&d, (struct span){1, 1, 1}, "c", "x");
-    diag_error(&d, (struct span){2, 4, 1}, "c", "y");
+    diag_error(&d, (struct span){.line = 1, .col = 1, .len = 1}, "c", "x");
+    diag_error(&d, (struct span){.line = 2, .col = 4, .len = 1}, "c", "y");
     render_is(&d, "f.yaml:1:1: error: x\n  a: 1\n  ^\nf.yaml:2:4: error: y\n  b: 2\n     "
                   "^\nf.yaml: 2 errors\n");
     diags_done(&d);
@@ -122,7 +122,7 @@ Test(workflows_diag, crlf_and_a_bom)
 Test(workflows_diag, colour_frames_the_word_and_the_caret)
 {
     struct diags d = new_diags("a\n");
-    diag_error(&d, (struct span){1, 1, 1}, "c", "x");
+    diag_error(&d, (struct span){.line = 1, .col = 1, .len = 1}, "c", "x");
     CLEANUP(sb_done) struct str out = {0};
     diags_render(&d, true, &out);
     cr_expect_not_null(strstr(sb_text(&out), "\x1b[1;31merror:\x1b[0m x"));
@@ -132,7 +132,8 @@ Test(workflows_diag, colour_frames_the_word_and_the_caret)
 Test(workflows_diag, json_says_all_of_it)
 {
     struct diags d = new_diags(NULL);
-    diag_warn(&d, (struct span){3, 4, 5}, "unused-param", "param 'x' is not used");
+    diag_warn(&d, (struct span){.line = 3, .col = 4, .len = 5}, "unused-param",
+              "param 'x' is not used");
     CLEANUP(sb_done) struct str out = {0};
     struct jsonw w;
     jw_init(&w, &out, false);

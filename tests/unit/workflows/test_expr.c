@@ -256,8 +256,8 @@ static bool is_path(const char *source, bool *ret_dependent)
 {
     struct err err = {0};
     struct value v = {0};
-    struct expr *e =
-        expr_parse_bare(source, strlen(source), (struct span){1, 1, 0}, f.arena, &f.diags);
+    struct expr *e = expr_parse_bare(
+        source, strlen(source), (struct span){.line = 1, .col = 1, .len = 0}, f.arena, &f.diags);
     cr_assert(e, "%s", source);
     f.path_dependent = false;
     cr_assert_eq(expr_eval(e, &f.scope, &v, &err), 0, "%s", err.msg);
@@ -305,8 +305,8 @@ Test(workflows_expr, the_loader_sees_every_name)
 {
     const char *source =
         "default(steps.a.outputs.p, params.lr) == env.X && success() && hashFiles('x')";
-    struct expr *e =
-        expr_parse_bare(source, strlen(source), (struct span){1, 1, 0}, f.arena, &f.diags);
+    struct expr *e = expr_parse_bare(
+        source, strlen(source), (struct span){.line = 1, .col = 1, .len = 0}, f.arena, &f.diags);
     unsigned counts[2] = {0, 0};
     cr_assert(e);
     expr_each_name(e, count_names, counts);
@@ -330,7 +330,8 @@ static struct span place_of(const char *file, const char *text, struct span at)
 
 #define PLACE(file, text, line_, col_, want_line, want_col)                                        \
     do {                                                                                           \
-        struct span span = place_of(file, text, (struct span){line_, col_, 0});                    \
+        struct span span =                                                                         \
+            place_of(file, text, (struct span){.line = line_, .col = col_, .len = 0});             \
         cr_assert_eq(span.line, want_line, "%u:%u", span.line, span.col);                          \
         cr_assert_eq(span.col, want_col, "%u:%u", span.line, span.col);                            \
     } while (0)

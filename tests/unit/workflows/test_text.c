@@ -36,7 +36,8 @@ static struct text *parse(const char *source, bool script)
 {
     diags_done(&f.diags);
     diags_init(&f.diags, "w.yaml");
-    return text_parse(source, strlen(source), (struct span){1, 1, 0}, script, f.arena, &f.diags);
+    return text_parse(source, strlen(source), (struct span){.line = 1, .col = 1, .len = 0}, script,
+                      f.arena, &f.diags);
 }
 
 /* The JSON of a text's value, or the message. */
