@@ -10,6 +10,8 @@
 #include "cli/dry_setup.h"
 #include "cli/out.h"
 
+#include <string.h>
+
 struct explaining {
     const struct cli *cli;
     const struct dry_setup *s;
@@ -39,11 +41,13 @@ static void explain_one(uint32_t instance, void *arg)
 
 static int unknown_step(const struct cli *c, const struct plan *p, const char *word)
 {
-    const char **words = xcalloc((size_t)p->wf->n_steps + 1, sizeof(char *));
-    for (uint32_t i = 0; i < p->wf->n_steps; i++) {
-        words[i] = p->wf->steps[i].name;
+    bool branch = strchr(word, '[') != NULL;
+    uint32_t n = branch ? p->n : p->wf->n_steps;
+    const char **words = xcalloc((size_t)n + 1, sizeof(char *));
+    for (uint32_t i = 0; i < n; i++) {
+        words[i] = branch ? p->instances[i].name : p->wf->steps[i].name;
     }
-    const char *near = suggest_nearest(word, words, p->wf->n_steps);
+    const char *near = suggest_nearest(word, words, n);
     int code = near ? cli_usage(c, "there is no step '%s' (did you mean '%s'?)", word, near)
                     : cli_usage(c, "there is no step '%s'", word);
     cleanup_free(&words);

@@ -64,7 +64,7 @@ int past_unknown_step(const struct cli *c, const struct past_run *r, const char 
 {
     const char **words = xcalloc((size_t)r->n + 1, sizeof(char *));
     for (uint32_t i = 0; i < r->n; i++) {
-        words[i] = r->steps[i].step;
+        words[i] = strchr(word, '[') ? r->steps[i].name : r->steps[i].step;
     }
     const char *near = suggest_nearest(word, words, r->n);
     int code =

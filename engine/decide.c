@@ -41,9 +41,7 @@ int decider_init(struct decider *d, struct store *s, const struct plan *p, bool 
     }
     for (size_t i = 0; i < n_refresh; i++) {
         if (plan_match(p, refresh[i], mark, d->refresh) == 0) {
-            rc = err_set(err, ERR_USAGE, 0,
-                         "--refresh=%s: there is no such step in %s; `wf graph %s` lists its steps",
-                         refresh[i], p->wf->file, p->wf->file);
+            rc = plan_no_match(p, "refresh", refresh[i], err);
             decider_done(d);
             return rc;
         }

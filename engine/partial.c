@@ -128,9 +128,7 @@ int partial_open(struct run *r, struct err *err)
     r->stale = xcalloc((size_t)r->plan->n + 1, sizeof(*r->stale));
     step = workflow_find_step(r->wf, word, strcspn(word, "["));
     if (plan_match(r->plan, word, mark, r->inside) == 0 || step == NONE) {
-        return err_set(err, ERR_USAGE, 0,
-                       "--%s=%s: there is no such step in %s; `wf graph %s` lists its steps",
-                       option, word, r->wf->file, r->wf->file);
+        return plan_no_match(r->plan, option, word, err);
     }
     if (!r->o.only) {
         close_over(r, step, r->o.until != NULL);

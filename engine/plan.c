@@ -7,6 +7,7 @@
 #include "base/map.h"
 #include "base/mem.h"
 #include "base/str.h"
+#include "base/suggest.h"
 #include "engine/compiled.h"
 #include "steps/action.h"
 
@@ -282,4 +283,22 @@ uint32_t plan_match(const struct plan *p, const char *word, void (*fn)(uint32_t 
         }
     }
     return count;
+}
+
+int plan_no_match(const struct plan *p, const char *option, const char *word, struct err *err)
+{
+    bool branch = strchr(word, '[') != NULL;
+    uint32_t n = branch ? p->n : p->wf->n_steps;
+    CLEANUP(cleanup_free) const char **words = xcalloc((size_t)n + 1, sizeof(*words));
+
+    for (uint32_t i = 0; i < n; i++) {
+        words[i] = branch ? p->instances[i].name : p->wf->steps[i].name;
+    }
+    const char *near = suggest_nearest(word, words, n);
+    return near ? err_set(err, ERR_USAGE, 0,
+                          "--%s=%s: there is no such step in %s (did you mean '%s'?)", option, word,
+                          p->wf->file, near)
+                : err_set(err, ERR_USAGE, 0,
+                          "--%s=%s: there is no such step in %s; `wf graph %s` lists its steps",
+                          option, word, p->wf->file, p->wf->file);
 }

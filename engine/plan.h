@@ -48,5 +48,7 @@ uint32_t plan_find(const struct plan *p, const char *name);
 /* Every instance that a user's word means (semantics 8): a step's name (all branches) or an instance's. Calls fn; returns how many. */
 uint32_t plan_match(const struct plan *p, const char *word, void (*fn)(uint32_t index, void *arg),
                     void *arg);
+/* The error for a word after --OPTION that means none, with the nearest name. */
+int plan_no_match(const struct plan *p, const char *option, const char *word, struct err *err);
 
 #endif
