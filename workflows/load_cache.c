@@ -109,6 +109,14 @@ void finish_cache(struct loader *l, struct step *s, const struct step_facts *f)
         /* A default for steps with a source is passed over here. */
         s->cache = (struct cache_options){0};
     }
+    if (s->cache.policy == CACHE_CHANGE && s->cache.measure == MEASURE_ETAG &&
+        s->source->n_parts == 0 && !text_starts(s->source->source, "http://") &&
+        !text_starts(s->source->source, "https://")) {
+        diag_error(l->d, facts_place(s, f, own ? "cache" : "source"), "bad-value",
+                   "the measure etag needs an http(s) source, and '%.60s' is a path",
+                   s->source->source);
+        diag_hint(l->d, "measure records, bytes or files, or give a command");
+    }
     if (!s->finally)
         return;
     if (own && s->cache.policy != CACHE_OFF)
