@@ -77,12 +77,18 @@ static const struct foreign {
     {"parameters", "params"},
     {"arguments", "params"},
     {"vars_files", "params"},
+    {"mem", "memory"},
+    {"ram", "memory"},
+    {"cpus", "cpu"},
+    {"cores", "cpu"},
+    {"gpus", "gpu"},
 };
 
 /* What has no counterpart of its own: in a workflow, in a step. */
 static const struct foreign top_hints[] = {
     {"on", "wf starts nothing by itself: run `wf run` from cron, a timer or CI"},
     {"schedule", "wf starts nothing by itself: run `wf run` from cron, a timer or CI"},
+    {"x", "a key of your own begins with x-, as in x-anchors"},
 };
 static const struct foreign step_hints[] = {
     {"uses", "a step runs a script (run), an argument list (command) or an image; there are no "

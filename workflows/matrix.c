@@ -482,13 +482,13 @@ static void expand(struct expander *x, const struct node *matrix)
         return;
     if (v.type == VALUE_OBJECT)
         expand_map(x, &v, matrix);
-    else if (v.type == VALUE_LIST)
+    else if (v.type == VALUE_LIST && !(v.count > 0 && is_scalar(&v.items[0])))
         apply_include(x, &v, matrix);
     else
         fail(x, matrix,
              "a matrix is a mapping of axes, such as model: [a, b], or an expression that "
              "gives one; this is %s",
-             value_type_name(v.type));
+             v.type == VALUE_LIST ? "a list without an axis" : value_type_name(v.type));
     if (!x->r.failed)
         name_rows(x, matrix);
 }
