@@ -178,8 +178,7 @@ static struct expr *step_name(struct parser *p, struct expr *e, size_t begin)
         return NULL;
     if (!text_eq(field, fields[e->name.field])) {
         const char *nearest = suggest_nearest(field, fields, FIELD_ENDPOINT);
-        fail(p, at,
-             "a step has no '%s', only outputs, values, metrics, status, cached and models",
+        fail(p, at, "a step has no '%s', only outputs, values, metrics, status, cached and models",
              field);
         diag_did_you_mean(p->lexer.diags, nearest);
         return NULL;
