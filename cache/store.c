@@ -160,8 +160,8 @@ static int open_store(struct store *s, struct loop *loop, struct err *err)
         return rc;
     }
     if (s->read_only && state != STORE_CURRENT) {
-        if (state == STORE_ABSENT) {
-            return 0;
+        if (state == STORE_ABSENT || state == STORE_UNMADE) {
+            return 0; /* no run or entry is written before the format is in the file */
         }
         return err_set(err, ERR_UNSUPPORTED, 0,
                        "the store %s was made by an older wf: the next `wf run` brings it up to "

@@ -15,11 +15,10 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/file.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 /* SQLite's file header (sqlite.org/fileformat.html). */
-enum { HEADER_SIZE = 100, USER_VERSION_AT = 60, APPLICATION_ID_AT = 68 };
+enum { HEADER_SIZE = 100, PAGES_AT = 28, USER_VERSION_AT = 60, APPLICATION_ID_AT = 68 };
 
 static uint32_t big_endian(const unsigned char *p)
 {
@@ -62,7 +61,7 @@ int store_peek(const char *dir, int newest, enum store_state *ret, struct err *e
         return err_set(err, ERR_IO, errno, "cannot read %s", path);
     }
     if (n == 0) {
-        *ret = STORE_OTHER;
+        *ret = STORE_UNMADE;
         return 0;
     }
     if (n < HEADER_SIZE || memcmp(head, "SQLite format 3", 16) != 0) {
@@ -76,7 +75,12 @@ int store_peek(const char *dir, int newest, enum store_state *ret, struct err *e
     if (version > (uint32_t)newest) {
         return store_refuse_newer(dir, version, newest, err);
     }
-    *ret = version == (uint32_t)newest ? STORE_CURRENT : STORE_OTHER;
+    /* Until the tables are checkpointed together with the version, only the log has them. A database that has tables and no version is somebody else's. */
+    if (version == 0 && big_endian(head + PAGES_AT) <= 1) {
+        *ret = STORE_UNMADE;
+    } else {
+        *ret = version == (uint32_t)newest ? STORE_CURRENT : STORE_OLDER;
+    }
     return 0;
 }
 

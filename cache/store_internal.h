@@ -44,7 +44,12 @@ bool store_has_thread(const struct store *s);
 int writer_lock(const struct store *s, int *ret_fd, struct err *err);
 
 /* --- store_format.c --- */
-enum store_state { STORE_ABSENT, STORE_CURRENT, STORE_OTHER /* older, or half made */ };
+enum store_state {
+    STORE_ABSENT,
+    STORE_UNMADE, /* somebody makes it just now, or was cut off while making it: holds nothing yet */
+    STORE_CURRENT,
+    STORE_OLDER
+};
 /* Looks at the file without SQLite, so that a newer store is not touched. */
 int store_peek(const char *dir, int newest, enum store_state *ret, struct err *err);
 int store_version(struct db *db, int64_t *ret, struct err *err);
