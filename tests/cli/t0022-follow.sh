@@ -16,7 +16,7 @@ steps:
 Y
 export GO="$T/go"
 background run talk.yaml
-recorded() { wf runs --json | jq -e '.[0].status == "running"'; }
+recorded() { [ "$(wf runs --json | jq -r '.[0].status')" = running ]; }
 wait_for 10 recorded || fail "the run does not show"
 "$WF" logs -f >follow.txt 2>&1 &
 follower=$!

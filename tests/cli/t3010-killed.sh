@@ -19,7 +19,7 @@ export WF_STORE_MARK="$T/mark"
 "$WF" run long.yaml >/dev/null 2>&1 &
 pid=$!
 wait_for 10 test -s "$T/mark" || fail "the step did not start"
-recorded() { wf runs --json | jq -e '.[] | select(.workflow == "long" and .status == "running")'; }
+recorded() { [ "$(wf runs --json | jq -r '.[] | select(.workflow == "long") | .status')" = running ]; }
 check "the run is recorded" wait_for 5 recorded
 kill -9 $pid
 wait $pid 2>/dev/null
