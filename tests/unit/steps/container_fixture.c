@@ -329,3 +329,17 @@ void wait_log(const char *text)
     cr_assert(!fx.too_late, "'%s' did not come; the log: %s; the job: %s", text, sb_text(&log),
               fx.got.message);
 }
+
+void wait_running(struct job_handle *h)
+{
+    struct timer *limit = timer_new(fx.loop, on_limit, NULL);
+    struct timer *tick = timer_new(fx.loop, on_tick, NULL);
+    timer_start(limit, LIMIT_MS, 0);
+    timer_start(tick, 5, 5);
+    while (h->phase < PHASE_RUN && !fx.too_late) {
+        loop_run(fx.loop);
+    }
+    timer_free(tick);
+    timer_free(limit);
+    cr_assert(!fx.too_late, "the job does not run: %s", fx.got.message);
+}

@@ -49,6 +49,8 @@ void run_shell(const char *script);
 struct job_handle *start_shell(const char *script);
 /* Runs the loop until the log holds `text`. */
 void wait_log(const char *text);
+/* Runs the loop until the engine answered that the job was started. */
+void wait_running(struct job_handle *h);
 void read_log(struct str *ret);
 int containers_left(void);
 /* One call to the engine beside the executor; its status. */

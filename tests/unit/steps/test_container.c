@@ -342,6 +342,7 @@ Test(steps_container, engine_killed_while_a_step_runs)
                                        "busybox sleep 0.05; done; echo two; exit 7");
     wait_log("one");
     wait_log("err");
+    wait_running(h);
     kill(child_pid(fx.c->service), SIGKILL);
     uint64_t epoch = fx.c->epoch;
     CLEANUP(cleanup_free) char *go = fs_join(fx.dir, "go");
