@@ -12,6 +12,7 @@
 #include "cli/past.h"
 
 #include <fcntl.h>
+#include <stdio.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -58,6 +59,10 @@ static void print_log(const struct past_step *s, void *arg)
     CLEANUP(cleanup_close) int fd = path ? open(path, O_RDONLY | O_CLOEXEC) : -1;
     if (fd < 0) {
         l->missing += path != NULL;
+        if (!path && !l->prefixed) {
+            fprintf(stderr, "wf: %s wrote nothing (%s)\n", s->name,
+                    instance_state_names[s->status.state]);
+        }
         return;
     }
     char buf[65536];

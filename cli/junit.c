@@ -5,6 +5,7 @@
 #include "base/json.h"
 #include "base/mem.h"
 #include "cli/report.h"
+#include "cli/tail.h"
 #include "engine/history.h"
 #include "workflows/diag.h"
 
@@ -33,6 +34,55 @@ static void add_xml(struct str *out, const char *text)
     }
 }
 
+enum { TAIL_LINES = 20 };
+
+/* Bytes that a program wrote, as XML text: what is no UTF-8 becomes '?'. */
+static void add_xml_bytes(struct str *out, const struct str *bytes)
+{
+    CLEANUP(sb_done) struct str text = {0};
+    for (size_t i = 0; i < bytes->len;) {
+        size_t n = utf8_sequence(bytes->data + i, bytes->len - i);
+        if (n == 0 || bytes->data[i] == '\0') {
+            sb_putc(&text, '?');
+            i++;
+        } else {
+            sb_add(&text, bytes->data + i, n);
+            i += n;
+        }
+    }
+    add_xml(out, sb_text(&text));
+}
+
+/* Is this a failure of the report? One that was allowed is not: the run could succeed. */
+static bool is_failure(const struct past_step *s)
+{
+    return (s->status.state == INSTANCE_FAILED || s->status.state == INSTANCE_LOST) &&
+           !s->status.tolerated;
+}
+
+static void add_outcome(struct str *out, const struct past_step *s, const char *why)
+{
+    CLEANUP(sb_done) struct str tail = {0};
+    if (is_failure(s)) {
+        sb_puts(out, "><failure message=\"");
+        add_xml(out, why);
+        sb_puts(out, "\">");
+        if (s->log_file) {
+            tail_file(s->log_file, TAIL_LINES, &tail);
+        }
+        add_xml_bytes(out, &tail);
+        sb_puts(out, "</failure></testcase>\n");
+    } else if (s->status.tolerated) {
+        sb_puts(out, "><system-out>tolerated: ");
+        add_xml(out, why);
+        sb_puts(out, "</system-out></testcase>\n");
+    } else {
+        sb_puts(out, "><skipped message=\"");
+        add_xml(out, why);
+        sb_puts(out, "\"/></testcase>\n");
+    }
+}
+
 static void testcase(struct str *out, const struct past_run *p, const struct past_step *s)
 {
     sb_puts(out, "  <testcase classname=\"");
@@ -45,23 +95,23 @@ static void testcase(struct str *out, const struct past_run *p, const struct pas
         sb_puts(out, "/>\n");
         return;
     }
-    bool failed = state == INSTANCE_FAILED || state == INSTANCE_LOST;
-    json_t *j = NULL;
+    CLEANUP(cleanup_json) json_t *j = NULL;
     const char *why = NULL;
     if (s->ended && json_read(s->ended, strlen(s->ended), 64u << 20, &j, NULL) >= 0) {
-        why = json_string_value(json_object_get(j, failed ? "error" : "because"));
+        why = json_string_value(json_object_get(j, "error"));
+        why = why ? why : json_string_value(json_object_get(j, "because"));
     }
-    sb_puts(out, failed ? "><failure message=\"" : "><skipped message=\"");
-    add_xml(out, why ? why : instance_state_names[state]);
-    sb_puts(out, "\"/></testcase>\n");
-    json_decref(j);
+    add_outcome(out, s, why ? why : instance_state_names[state]);
 }
 
 int report_junit(const struct past_run *p, const char *file, struct err *err)
 {
     struct str out = {0};
-    uint32_t failed = p->row.counts[INSTANCE_FAILED] + p->row.counts[INSTANCE_LOST];
-    uint32_t good = p->row.counts[INSTANCE_SUCCEEDED] + p->row.counts[INSTANCE_CACHED];
+    uint32_t failed = 0, good = p->row.counts[INSTANCE_SUCCEEDED] + p->row.counts[INSTANCE_CACHED];
+    for (uint32_t i = 0; i < p->n; i++) {
+        failed += is_failure(&p->steps[i]);
+        good += p->steps[i].status.tolerated;
+    }
     sb_puts(&out, "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<testsuite name=\"");
     add_xml(&out, p->row.workflow);
     sb_printf(&out, "\" tests=\"%u\" failures=\"%u\" errors=\"0\" skipped=\"%u\" time=\"%.3f\">\n",

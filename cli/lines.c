@@ -12,6 +12,7 @@
 #include "cache/store.h"
 #include "cli/command.h"
 #include "cli/out.h"
+#include "cli/tail.h"
 #include "engine/run.h"
 
 #include <fcntl.h>
@@ -244,28 +245,6 @@ void lines_json(struct run *r, const struct event *e, struct str *out)
     sb_putc(out, '\n');
 }
 
-/* The file's last `count` lines; at most 16 KiB are looked at. */
-static void add_tail(const char *path, int count, struct str *out)
-{
-    CLEANUP(cleanup_close) int fd = open(path, O_RDONLY | O_CLOEXEC);
-    char buf[16384];
-    off_t end = fd >= 0 ? lseek(fd, 0, SEEK_END) : 0;
-    off_t from = end > (off_t)sizeof(buf) ? end - (off_t)sizeof(buf) : 0;
-    ssize_t n = fd >= 0 ? pread(fd, buf, sizeof(buf), from) : 0;
-    if (n <= 0) {
-        return;
-    }
-    size_t stop = (size_t)n - (buf[n - 1] == '\n' ? 1 : 0), at = stop;
-    while (at > 0 && count > 0) {
-        at--;
-        if (buf[at] == '\n' && --count == 0) {
-            at++;
-            break;
-        }
-    }
-    add_log_lines(buf + at, stop - at, out);
-}
-
 void lines_log_tail(const struct cli *c, struct run *r, struct store *s, const struct event *e,
                     int count, struct str *out)
 {
@@ -273,7 +252,9 @@ void lines_log_tail(const struct cli *c, struct run *r, struct store *s, const s
     const char *log = member(p, "log_file");
     if (*log) {
         CLEANUP(cleanup_free) char *path = log[0] == '/' ? xstrdup(log) : store_path(s, log);
-        add_tail(path, count, out);
+        CLEANUP(sb_done) struct str tail = {0};
+        tail_file(path, count, &tail);
+        add_log_lines(sb_text(&tail), tail.len, out);
         sb_printf(out, "  %sthe whole log: wf logs %s '%s'%s\n", tone_on(c->colour, TONE_DIM),
                   run_id(r), run_plan(r)->instances[e->instance].name, tone_off(c->colour));
     }

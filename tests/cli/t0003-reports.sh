@@ -53,4 +53,18 @@ check "odd characters keep the XML well-formed" python3 -c "import xml.etree.Ele
 rc=0; wf run w.yaml --summary /nonexistent/folder/x.json -p n=5 >.out 2>.err || rc=$?
 check "a report that cannot be written is an error ($rc)" test $rc = 2 -o $rc = 4
 says /nonexistent/folder
+# JUnit: a failure carries the end of its log; one that is tolerated is none
+cat >ju.yaml <<'Y'
+steps:
+  bad: {run: "printf 'x <y> \\377 &\\n'; echo last words; exit 3"}
+  soft: {run: exit 4, continue_on_error: true}
+Y
+try 1 wf run -q ju.yaml --junit ju.xml
+check "it is XML" python3 -c 'import xml.dom.minidom as m; m.parse("ju.xml")'
+check "one failure" grep -q 'failures="1"' ju.xml
+check "its last words" grep -q 'last words</failure>' ju.xml
+check "the tolerated one" grep -q '<system-out>tolerated' ju.xml
+try 0 wf run -q ju.yaml --only soft --refresh
+try 0 wf logs soft
+says 'wrote nothing'
 finish
