@@ -33,19 +33,29 @@ struct show {
     struct progress *progress; /* NULL: plain lines */
     bool quiet, verbose, json;
     int signal; /* the last one received */
+    int broken; /* errno of the output, once it could not be written */
     bool done;
     struct str out;
 };
 
+/* Prints what was collected. When nobody can read it any more, the run is stopped like by a second signal: nothing may stay behind. */
+static void flush(struct show *s)
+{
+    if (!s->broken && s->out.len > 0) {
+        s->broken = out_try(s->out.data, s->out.len);
+        if (s->broken && !s->done) {
+            run_interrupt(s->run, "its output can no longer be written", true);
+        }
+    }
+    sb_clear(&s->out);
+}
+
 static void say(struct show *s)
 {
-    if (s->out.len == 0) {
-        return;
-    }
-    if (s->progress) {
+    if (s->out.len > 0 && s->progress) {
         progress_say(s->progress, &s->out);
     } else {
-        out_str(&s->out);
+        flush(s);
     }
 }
 
@@ -65,7 +75,7 @@ static void on_event(struct run *r, const struct event *e, void *arg)
     if (s->json) {
         lines_json(r, e, &s->out);
         if (s->out.len > 65536 || e->type != EVENT_HIT) {
-            out_str(&s->out);
+            flush(s);
         }
         return;
     }
@@ -146,10 +156,13 @@ static int finish(struct show *s, int64_t began_us)
     if (!s->json && (!s->quiet || !run_succeeded(s->run))) {
         report_end(s->cli, s->run, (mono_us() - began_us) / 1000, &s->out);
     }
-    out_str(&s->out);
+    flush(s);
     int code = write_reports(s);
     if (s->signal) {
         return 128 + s->signal;
+    }
+    if (s->broken) {
+        return out_problem(s->broken);
     }
     if (code != EXIT_OK) {
         return code;

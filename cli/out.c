@@ -140,19 +140,34 @@ void table_free(struct table *t)
     free(t);
 }
 
-void out_write(const char *data, size_t len)
+int out_try(const char *data, size_t len)
 {
     while (len > 0) {
         ssize_t n = write(STDOUT_FILENO, data, len);
         if (n >= 0) {
             data += n;
             len -= (size_t)n;
-        } else if (errno == EPIPE) {
-            _exit(141); /* as a shell reports SIGPIPE: the reader has seen enough */
         } else if (errno != EINTR && errno != EAGAIN) {
-            fprintf(stderr, "wf: cannot write the output: %s\n", strerror(errno));
-            _exit(4);
+            return errno;
         }
+    }
+    return 0;
+}
+
+int out_problem(int problem)
+{
+    if (problem == EPIPE) {
+        return 141; /* as a shell reports SIGPIPE: the reader has seen enough */
+    }
+    fprintf(stderr, "wf: cannot write the output: %s\n", strerror(problem));
+    return 4;
+}
+
+void out_write(const char *data, size_t len)
+{
+    int problem = out_try(data, len);
+    if (problem != 0) {
+        _exit(out_problem(problem));
     }
 }
 

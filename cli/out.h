@@ -26,6 +26,10 @@ void table_free(struct table *t);
 
 /* Writes to stdout in one go; a closed pipe ends the program quietly (exit code as for SIGPIPE), a full disk is an error. */
 void out_write(const char *data, size_t len);
+/* The same for who has more to do than to print: 0, or errno. */
+int out_try(const char *data, size_t len);
+/* Says what is wrong with the output (nothing when only its reader is gone) and returns the exit code. */
+int out_problem(int problem);
 void out_str(struct str *s); /* writes and clears */
 
 /* "3m ago", "2h ago", "2026-01-05 04:00" */
