@@ -9,7 +9,8 @@
  *  - it carries none (a cleared or overwritten environment): end it if only the tree being cleared
  *    can have started it, else leave it.
  * Re-parenting happens before a leader can be waited for, so nothing is missed. Only this process
- * takes entries off its list of children (by reaping), so one reading of the list is whole. */
+ * takes entries off its list of children (by reaping), so one reading of the list is whole; what a
+ * listed process left to us by dying since is found by the next one. */
 #include "base/tree.h"
 
 #include "base/err.h"
@@ -232,7 +233,7 @@ static const char *find_token(const char *block, size_t len)
     return NULL;
 }
 
-enum owner { OWNER_THIS, OWNER_OTHER, OWNER_UNKNOWN, OWNER_EXITING };
+enum owner { OWNER_THIS, OWNER_OTHER, OWNER_UNKNOWN, OWNER_EXITING /* or cannot be told yet */ };
 
 static bool only_this_can_own(const struct tree *t, const struct proc_stat *st)
 {
@@ -240,6 +241,16 @@ static bool only_this_can_own(const struct tree *t, const struct proc_stat *st)
     bool alone = world.live_count == 0 && !world.untokened;
     pthread_mutex_unlock(&world.lock);
     return alone && st->started >= t->started;
+}
+
+/* While a process executes another program its environment reads as empty: one that began within the last second is looked at again. */
+static bool is_young(const struct proc_stat *st)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_BOOTTIME, &now);
+    uint64_t ticks = (uint64_t)sysconf(_SC_CLK_TCK);
+    uint64_t up = (uint64_t)now.tv_sec * ticks + (uint64_t)now.tv_nsec / (1000000000U / ticks);
+    return up < st->started + ticks;
 }
 
 static enum owner owner_of(const struct tree *t, pid_t pid)
@@ -260,7 +271,8 @@ static enum owner owner_of(const struct tree *t, pid_t pid)
         }
     }
     struct proc_stat st;
-    if (!proc_stat_read(pid, &st) || st.state == 'Z' || st.flags & KERNEL_PF_EXITING) {
+    if (!proc_stat_read(pid, &st) || st.state == 'Z' || st.flags & KERNEL_PF_EXITING ||
+        is_young(&st)) {
         return OWNER_EXITING;
     }
     return t->token && only_this_can_own(t, &st) ? OWNER_THIS : OWNER_UNKNOWN;
@@ -335,12 +347,15 @@ static bool was_killed(const struct tree *t, pid_t pid)
     return false;
 }
 
-/* Whether there is still reason to wait for this stranger. Counts living members of the group. */
+/* Whether there is still reason to wait for this stranger, or to look again. Counts living members of the group. */
 static bool clear_stranger(struct tree *t, pid_t pid, bool may_kill, int *group_members)
 {
     pid_t group = getpgid(pid);
-    if (group < 0 || group == getpgrp() || reap(pid)) {
+    if (group < 0 || group == getpgrp()) {
         return false;
+    }
+    if (reap(pid)) {
+        return true; /* it may have died after the list was read, and left children to us that are not on it */
     }
     if (group == t->leader) {
         ++*group_members;
