@@ -271,11 +271,13 @@ static enum owner owner_of(const struct tree *t, pid_t pid)
         }
     }
     struct proc_stat st;
-    if (!proc_stat_read(pid, &st) || st.state == 'Z' || st.flags & KERNEL_PF_EXITING ||
-        is_young(&st)) {
+    if (!proc_stat_read(pid, &st) || st.state == 'Z' || st.flags & KERNEL_PF_EXITING) {
         return OWNER_EXITING;
     }
-    return t->token && only_this_can_own(t, &st) ? OWNER_THIS : OWNER_UNKNOWN;
+    if (t->token && only_this_can_own(t, &st)) {
+        return OWNER_THIS;
+    }
+    return is_young(&st) ? OWNER_EXITING : OWNER_UNKNOWN;
 }
 
 /* One round */

@@ -20,6 +20,15 @@ check "nobody waits for them ($took ms)" test $took -lt 8000
 no_process "none is left" "$mark"
 same "what it said" "$(wf logs latest holdslog)" said
 check_store
+# many at once, each leaving by setsid while its parents die
+flow many.yaml <<E
+steps:
+  many:
+    matrix: {i: [1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20]}
+    run: '(setsid sh -c "\\"$T/$mark\\" 60 & \\"$T/$mark\\" 60 &" &) ; true'
+E
+for _ in 1 2 3; do wf run -q many.yaml; done
+no_process "none of many is left" "$mark"
 flow fd.yaml <<'E'
 steps: {a: {run: 'ls /proc/self/fd | tr "\n" " " > ${{ outputs.o }}', outputs: {o: o}}, sig: {run: 'grep -E "Sig(Ign|Blk)" /proc/self/status | tr -d "\n\t " > ${{ outputs.o }}', outputs: {o: o}}}
 E
