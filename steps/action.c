@@ -281,7 +281,6 @@ static void write_options(struct work *k)
         if (s->source_sha256) {
             jw_kv_text(&k->w, "sha256", s->source_sha256);
         }
-        jw_kv_bool(&k->w, "unpack", s->unpack);
     }
     jw_end_object(&k->w);
 }

@@ -223,7 +223,6 @@ struct step {
     struct cache_options cache;
     struct text *source; /* ingest */
     const char *source_sha256;
-    bool unpack;
     struct select_options *select;       /* kind select */
     struct aggregate_options *aggregate; /* kind aggregate */
     uint32_t n_labels;
