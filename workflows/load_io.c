@@ -165,7 +165,8 @@ static void load_value_name(struct loader *l, struct step *s, const char *name, 
             return;
         }
     }
-    s->values[s->n_values++] = (struct step_value){arena_strdup(l->a, name), from_stdout};
+    s->values[s->n_values++] =
+        (struct step_value){.name = arena_strdup(l->a, name), .from_stdout = from_stdout};
 }
 
 void load_values(struct loader *l, struct step *s, const struct entry *e)

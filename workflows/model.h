@@ -126,6 +126,7 @@ struct output {
 struct step_value {
     const char *name;
     bool from_stdout;
+    unsigned char padding[7]; /* by name, as in struct value */
 };
 
 /* One branch of a matrix; one row without axes for a step that has none. */
