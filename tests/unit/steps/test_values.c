@@ -7,7 +7,7 @@
 #include <criterion/criterion.h>
 #include <string.h>
 
-static struct step_value declared[] = {{"a", false}, {"b", false}};
+static struct step_value declared[] = {{.name = "a"}, {.name = "b"}};
 static const struct step two = {.n_values = 2, .values = declared};
 
 struct given {
@@ -75,7 +75,7 @@ Test(steps_values, more_than_a_mebibyte_is_refused)
 
 Test(steps_values, standard_output_without_its_last_line_end)
 {
-    static struct step_value one[] = {{"ids", true}};
+    static struct step_value one[] = {{.name = "ids", .from_stdout = true}};
     const struct step s = {.n_values = 1, .values = one};
     struct arena *a = arena_new();
     struct result_value *v = NULL;
