@@ -11,6 +11,7 @@
 #include "cache/store.h"
 #include "cli/command.h"
 #include "cli/commands.h"
+#include "cli/config.h"
 #include "cli/out.h"
 #include "steps/container.h"
 
@@ -41,6 +42,20 @@ static void find(struct report *r, enum finding_kind kind, const char *what, con
     }
     sb_printf(r->out, "%s%-8s%s %-11s %s\n", tone_on(r->colour, tones[kind]), words[kind],
               tone_off(r->colour), what, text);
+}
+
+static void check_config(const struct cli *c, struct report *r)
+{
+    CLEANUP(sb_done) struct str problem = {0};
+    struct config f;
+    if (config_read(c->config_file, &f, false, &problem) < 0) {
+        CLEANUP(cleanup_free) char *text = sb_take(&problem);
+        text[strcspn(text, "\n")] = '\0'; /* the first of what is wrong */
+        find(r, FINDING_BAD, "config", text);
+        return;
+    }
+    find(r, FINDING_GOOD, "config", f.file ? f.file : "no config.yaml: the defaults hold");
+    config_done(&f);
 }
 
 static void check_store(struct cli *c, struct report *r, struct loop *l, struct store **ret)
@@ -141,6 +156,7 @@ static int run(struct cli *c, const struct args *a)
     struct loop *l = loop_new();
     struct store *store = NULL;
     check_machine(&r);
+    check_config(c, &r);
     check_store(c, &r, l, &store);
     check_engine(&r, l, store);
     if (json) {

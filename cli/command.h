@@ -23,6 +23,7 @@ enum exit_code {
 /* The context of one invocation. */
 struct cli {
     const char *store_dir;   /* --store, NULL: the default */
+    const char *config_file; /* --config, NULL: the default (config.h) */
     bool colour, err_colour; /* of stdout, of stderr */
     bool out_tty, err_tty;
     int width; /* columns of the terminal, 80 when unknown */

@@ -26,6 +26,8 @@ const size_t command_count = ARRAY_LEN(commands);
 
 const struct opt global_opts[] = {
     {"store", 0, OPT_TEXT, "DIR", "The store to use (default: $WF_STORE, else ~/.local/state/wf)"},
+    {"config", 0, OPT_TEXT, "FILE",
+     "The configuration to read (default: $WF_CONFIG, else ~/.config/wf/config.yaml)"},
     {"log-level", 0, OPT_TEXT, "LEVEL",
      "error, warn (default), info or debug: wf's own diagnostics on stderr"},
     {"color", 0, OPT_TEXT, "WHEN", "auto (default), always or never"},
@@ -95,6 +97,7 @@ static bool want_colour(const char *when, int fd)
 static int set_up(struct cli *c, const struct args *a)
 {
     c->store_dir = opt_text(a, "store");
+    c->config_file = opt_text(a, "config");
     const char *when = opt_text(a, "color");
     if (when && !text_eq(when, "auto") && !text_eq(when, "always") && !text_eq(when, "never")) {
         return cli_usage(c, "option '--color' is auto, always or never, not '%s'", when);

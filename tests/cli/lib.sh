@@ -6,8 +6,8 @@ WF=${WF:?set WF to the wf program under test}
 WF=$(readlink -f "$WF")
 T=$(mktemp -d "${TMPDIR:-/tmp}/wf-cli.XXXXXX")
 export WF_STORE="$T/store" NO_COLOR=1 CI=1
-export XDG_STATE_HOME="$T/state"
-unset WF_FAILPOINT
+export XDG_STATE_HOME="$T/state" XDG_CONFIG_HOME="$T/config"
+unset WF_FAILPOINT WF_CONFIG
 cd "$T" || exit 1
 checks=0 failures=0
 cleanup() { cd / && chmod -R u+w "$T" 2>/dev/null; rm -rf "$T"; }
