@@ -24,12 +24,23 @@ struct http_request {
     const char *const *headers; /* NULL-terminated "Name: value" lines, or NULL */
     const void *body;           /* borrowed until the end; NULL: none */
     size_t body_len;
+    /* The body is this file, read by pread() from its beginning while it is sent (so several may share an fd); open until the end. With a
+     * method that has a body (PUT, POST). A file that turns out shorter breaks the call off. */
+    bool upload;
+    int upload_fd;
+    uint64_t upload_size;
+    /* Said apart from the URL, where they may hold any character; never shown. Basic authentication, to the URL's own host only. */
+    const char *user, *password;
+    /* "aws:amz:REGION:s3": user and password are keys, and the request is signed (base/s3.h makes such requests). */
+    const char *aws_sigv4;
     int64_t timeout_ms;         /* whole call; 0: none */
     int64_t connect_timeout_ms; /* 0: 10 s */
-    bool follow;                /* redirects, http and https only, at most 10 */
-    uint64_t resume_from;       /* Range: bytes=N- ; 0: whole */
-    bool stream;                /* the body is handed to on_data as it comes and not kept */
-    size_t max_body;            /* without stream; 0: 64 MiB; more is an error */
+    int64_t
+        stall_timeout_ms; /* less than 1 KiB/s for so long ends the call (whole seconds, rounded up); 0: none */
+    bool follow;          /* redirects, http and https only, at most 10 */
+    uint64_t resume_from; /* Range: bytes=N- ; 0: whole */
+    bool stream;          /* the body is handed to on_data as it comes and not kept */
+    size_t max_body;      /* without stream; 0: 64 MiB; more is an error */
     /* Both get http_start()'s arg and may start and abort calls. Called for each piece of a streamed body; returning false aborts the call. May be NULL. */
     bool (*on_data)(const void *data, size_t len, void *arg);
     /* Called when the final response's headers are complete (status known). May be NULL. Returning false aborts. */
@@ -51,6 +62,8 @@ void http_abort(struct http_call *c); /* frees; on_done is not called */
 /* The last value of a response header, case-insensitive; borrowed until the call ends; NULL when absent. */
 const char *http_header(const struct http_call *c, const char *name);
 int http_status(const struct http_call *c);
+/* "http://host/path": without user, password, query and fragment, as it may stand in a message or a log. Owned by the caller. */
+char *http_public_url(const char *url);
 const char *http_library_version(void); /* "" until opened */
 
 #endif

@@ -9,13 +9,55 @@
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
+#include <unistd.h>
 
 enum {
     BODY_MAX = 64 << 20,
     CONNECT_TIMEOUT_MS = 10000,
     REDIRECTS_MAX = 10,
     STATUS_SWITCHING = 101,
+    STALL_BYTES = 1024,          /* per second */
+    EXPECT_TIMEOUT_MS = 300,     /* for a server that does not know "Expect: 100-continue" */
+    TRANSFER_BUFFER = 256 << 10, /* of bulk transfers */
 };
+
+/* Bodies to be sent */
+
+static size_t give_body(char *buffer, size_t size, size_t count, void *arg)
+{
+    struct http_call *c = arg;
+    uint64_t left = c->out.size - c->out.at;
+    size_t want = size * count < left ? size * count : (size_t)left;
+    if (c->aborted) {
+        return CURL_READFUNC_ABORT;
+    }
+    if (c->out.data) {
+        memcpy(buffer, c->out.data + c->out.at, want);
+    } else if (want > 0) {
+        ssize_t n;
+        do {
+            n = pread(c->out.fd, buffer, want, (off_t)c->out.at);
+        } while (n < 0 && errno == EINTR);
+        if (n <= 0) {
+            c->out.sys = n < 0 ? errno : ENODATA;
+            return CURL_READFUNC_ABORT;
+        }
+        want = (size_t)n;
+    }
+    c->out.at += want;
+    return want;
+}
+
+/* Sent once more: after a redirect, or on a connection that turned out dead. */
+static int rewind_body(void *arg, curl_off_t offset, int origin)
+{
+    struct http_call *c = arg;
+    if (origin != SEEK_SET || offset < 0 || (uint64_t)offset > c->out.size) {
+        return CURL_SEEKFUNC_FAIL;
+    }
+    c->out.at = (uint64_t)offset;
+    return CURL_SEEKFUNC_OK;
+}
 
 /* Answers */
 
@@ -137,6 +179,10 @@ static void describe_failure(struct http_call *c, CURLcode result)
         err_set(&c->err, ERR_CANCELLED, 0, "'%s': the transfer was broken off", c->name);
         return;
     }
+    if (c->out.sys) {
+        err_set(&c->err, ERR_IO, c->out.sys, "'%s': the file to be sent cannot be read", c->name);
+        return;
+    }
     if (c->too_large) {
         err_set(&c->err, ERR_INVALID, 0, "'%s': the answer is larger than %zu bytes", c->name,
                 c->max_body);
@@ -165,10 +211,10 @@ void http_call_finish(struct http_call *c, CURLcode result)
 
 /* Requests */
 
-/* The URL without "user:password@", query and fragment: what may stand in a message or a log. */
-static char *name_of(const char *url)
+char *http_public_url(const char *url)
 {
-    size_t scheme = (size_t)(strstr(url, "://") + 3 - url);
+    const char *colon = strstr(url, "://");
+    size_t scheme = colon ? (size_t)(colon + 3 - url) : 0;
     size_t authority = strcspn(url + scheme, "/?#");
     size_t end = scheme + strcspn(url + scheme, "?#");
     size_t host = scheme;
@@ -245,6 +291,9 @@ static void set_headers(struct http_call *c, const struct http_request *req)
             add_header(c, *h);
         }
     }
+    if (req->aws_sigv4) {
+        return; /* libcurl signs also what is not sent, and the server finds another signature */
+    }
     if (!named(req, "Content-Type")) {
         add_header(c, "Content-Type:"); /* not that of a form */
     }
@@ -269,6 +318,23 @@ static void set_method(struct http_call *c, const struct http_request *req)
         SET(CURLOPT_NOBODY, 1L);
         return;
     }
+    if (strcmp(method, "PUT") == 0 || req->upload) {
+        c->out.data = req->upload ? NULL : req->body ? req->body : "";
+        c->out.fd = req->upload_fd;
+        c->out.size = req->upload ? req->upload_size : req->body ? req->body_len : 0;
+        SET(CURLOPT_UPLOAD, 1L);
+        SET(CURLOPT_INFILESIZE_LARGE, (curl_off_t)c->out.size);
+        SET(CURLOPT_READFUNCTION, give_body);
+        SET(CURLOPT_READDATA, c);
+        SET(CURLOPT_SEEKFUNCTION, rewind_body);
+        SET(CURLOPT_SEEKDATA, c);
+        SET(CURLOPT_UPLOAD_BUFFERSIZE, (long)TRANSFER_BUFFER);
+        SET(CURLOPT_EXPECT_100_TIMEOUT_MS, (long)EXPECT_TIMEOUT_MS);
+        if (strcmp(method, "PUT") != 0) {
+            SET(CURLOPT_CUSTOMREQUEST, method);
+        }
+        return;
+    }
     if (body) {
         SET(CURLOPT_POST, 1L);
         SET(CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t)(req->body ? req->body_len : 0));
@@ -288,6 +354,13 @@ static void set_limits(struct http_call *c, const struct http_request *req)
     SET(CURLOPT_NOSIGNAL, 1L);
     SET(CURLOPT_CONNECTTIMEOUT_MS, (long)connect);
     SET(CURLOPT_TIMEOUT_MS, (long)req->timeout_ms);
+    if (req->stall_timeout_ms > 0) {
+        SET(CURLOPT_LOW_SPEED_LIMIT, (long)STALL_BYTES);
+        SET(CURLOPT_LOW_SPEED_TIME, (long)((req->stall_timeout_ms + 999) / 1000));
+    }
+    if (req->stream && !req->unix_socket) {
+        SET(CURLOPT_BUFFERSIZE, (long)TRANSFER_BUFFER);
+    }
     SET(CURLOPT_PROTOCOLS_STR, "http,https");
     SET(CURLOPT_REDIR_PROTOCOLS_STR, "http,https");
     SET(CURLOPT_FOLLOWLOCATION, req->follow ? 1L : 0L);
@@ -304,6 +377,21 @@ static void set_limits(struct http_call *c, const struct http_request *req)
         SET(CURLOPT_UNIX_SOCKET_PATH, req->unix_socket);
         SET(CURLOPT_PROXY, "");
         SET(CURLOPT_HTTP_VERSION, (long)CURL_HTTP_VERSION_1_1);
+    }
+}
+
+static void set_credentials(struct http_call *c, const struct http_request *req)
+{
+    const struct curl_api *curl = c->http->curl;
+    if (req->user) {
+        /* Not CURLOPT_USERPWD: a user's name may hold a colon. */
+        SET(CURLOPT_USERNAME, req->user);
+        SET(CURLOPT_PASSWORD, req->password ? req->password : "");
+    }
+    if (req->aws_sigv4) {
+        SET(CURLOPT_AWS_SIGV4, req->aws_sigv4);
+    } else if (req->user) {
+        SET(CURLOPT_HTTPAUTH, (long)CURLAUTH_BASIC);
     }
 }
 
@@ -330,7 +418,7 @@ int http_call_new(struct http *h, const struct http_request *req, struct http_ca
     struct http_call *c = xcalloc(1, sizeof(*c));
     const struct curl_api *curl = h->curl;
     c->http = h;
-    c->name = name_of(req->url);
+    c->name = http_public_url(req->url);
     c->unix_socket = req->unix_socket ? xstrdup(req->unix_socket) : NULL;
     c->on_data = req->on_data;
     c->on_headers = req->on_headers;
@@ -349,6 +437,7 @@ int http_call_new(struct http *h, const struct http_request *req, struct http_ca
     set_headers(c, req);
     set_method(c, req);
     set_limits(c, req);
+    set_credentials(c, req);
     set_callbacks(c);
     *ret = c;
     return 0;

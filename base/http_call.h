@@ -39,6 +39,12 @@ struct http_call {
     bool headers_done; /* of the final answer */
     size_t max_body;
     int status;
+    struct { /* the body to be sent: memory, or a file (data NULL) */
+        const char *data;
+        int fd;
+        uint64_t size, at;
+        int sys; /* why it could not be read */
+    } out;
     VEC(char *) answer; /* the header lines of the last answer, trimmed */
     struct http_response response;
     struct err err;

@@ -280,6 +280,73 @@ Test(base_http, request_line_headers_and_body)
     cr_assert(text_starts(last_request, "DELETE /hello "), "%s", last_request);
 }
 
+Test(base_http, body_from_a_file)
+{
+    CLEANUP(seen_done) struct seen s = {0}, t = {0}, u = {0};
+    CLEANUP(cleanup_free) char *path = xasprintf("%s/body", dir);
+    FILE *f = fopen(path, "w+");
+    cr_assert(f);
+    cr_assert_eq(fputs("from a file", f), 1);
+    cr_assert_eq(fflush(f), 0);
+    struct http_request req = {
+        .method = "PUT", .upload = true, .upload_fd = fileno(f), .upload_size = 11};
+    fetch(&req, "/hello", &s);
+    cr_assert_eq(s.code, ERR_NONE, "%s", s.message);
+    cr_assert(text_starts(last_request, "PUT /hello "), "%s", last_request);
+    cr_assert(strstr(last_request, "\r\nContent-Length: 11\r\n"), "%s", last_request);
+    cr_assert(text_ends(last_request, "\r\n\r\nfrom a file"), "%s", last_request);
+    cr_assert(!strcasestr(last_request, "Expect"), "%s", last_request);
+    req.upload_size = 12; /* shorter than said */
+    fetch(&req, "/hello", &t);
+    cr_assert_eq(t.code, ERR_IO, "%s", t.message);
+    struct http_request memory = {.method = "PUT", .body = "abc", .body_len = 3};
+    fetch(&memory, "/hello", &u);
+    cr_assert(text_ends(last_request, "\r\n\r\nabc"), "%s", last_request);
+    fclose(f);
+}
+
+Test(base_http, credentials)
+{
+    CLEANUP(seen_done) struct seen s = {0}, t = {0};
+    struct http_request basic = {.user = "me:too", .password = "pass:word"};
+    fetch(&basic, "/hello", &s);
+    cr_assert(strstr(last_request, "\r\nAuthorization: Basic bWU6dG9vOnBhc3M6d29yZA==\r\n"), "%s",
+              last_request);
+    const char *headers[] = {"x-amz-content-sha256: abc", NULL};
+    struct http_request sign = {.method = "PUT",
+                                .user = "AK",
+                                .password = "SK",
+                                .aws_sigv4 = "aws:amz:region:s3",
+                                .headers = headers};
+    fetch(&sign, "/hello", &t);
+    cr_assert(strstr(last_request, "\r\nAuthorization: AWS4-HMAC-SHA256 Credential=AK/"), "%s",
+              last_request);
+    cr_assert(!strstr(last_request, "expect") && !strstr(last_request, "content-type"), "%s",
+              last_request); /* nothing is signed that is not sent */
+}
+
+Test(base_http, public_url)
+{
+    const char *const pairs[][2] = {
+        {"http://u:p@h:1/a?b#c", "http://h:1/a"},
+        {"https://h", "https://h"},
+        {"http://a@b@c/x@y", "http://c/x@y"},
+        {"u:p@h/x", "h/x"},
+    };
+    for (size_t i = 0; i < ARRAY_LEN(pairs); i++) {
+        CLEANUP(cleanup_free) char *url = http_public_url(pairs[i][0]);
+        cr_assert_str_eq(url, pairs[i][1]);
+    }
+}
+
+Test(base_http, stall)
+{
+    CLEANUP(seen_done) struct seen s = {0};
+    struct http_request req = {.stall_timeout_ms = 900};
+    fetch(&req, "/silent", &s);
+    cr_assert_eq(s.code, ERR_TIMEOUT, "%s", s.message);
+}
+
 Test(base_http, head_has_no_body)
 {
     CLEANUP(seen_done) struct seen s = {.want_header = "Content-Length"};
