@@ -19,8 +19,6 @@ static void load_measure(struct loader *l, struct cache_options *c, const struct
         if (strcmp(measure_names[i], text) == 0)
             c->measure = (enum measure)i;
     }
-    if (c->measure == MEASURE_GIT)
-        diag_error(l->d, e->value->span, "not-supported", "the measure 'git' is not supported yet");
     if (c->measure != MEASURE_COMMAND)
         return;
     if (*text == '\0')
@@ -45,6 +43,10 @@ static void on_cache_key(struct loader *l, const struct entry *e, void *arg)
         text = load_now(l, e, NULL);
         if (text != NULL && parse_percent(text, &c->threshold, NULL) != 0)
             load_expected(l, e);
+    } else if (strcmp(key, "shared") == 0) {
+        bool yes = false;
+        load_bool(l, e, &yes);
+        c->shared = yes ? SHARED_YES : SHARED_NO;
     } else {
         text = load_now(l, e, NULL);
         c->version = text != NULL ? arena_strdup(l->a, text) : NULL;
@@ -95,6 +97,24 @@ void load_cache(struct loader *l, struct step *s, const struct entry *e)
     s->cache = c;
 }
 
+/* A measure that this source can never have. */
+static void check_measure(struct loader *l, const struct step *s, struct span at)
+{
+    const char *source = s->source->source;
+    bool git = text_starts(source, "git+"), web = text_starts(source, "http");
+    bool tagged = (web || text_starts(source, "s3://")) && strstr(source, "://") != NULL;
+    if (s->cache.measure == MEASURE_ETAG && !tagged) {
+        diag_error(l->d, at, "bad-value",
+                   "the measure etag needs an http(s) or s3 source, and '%.60s' is a %s", source,
+                   git ? "git repository" : "path");
+        diag_hint(l->d, git ? "measure git" : "measure records, bytes or files, or give a command");
+    } else if (s->cache.measure == MEASURE_GIT && tagged) {
+        diag_error(l->d, at, "bad-value",
+                   "the measure git needs a git repository, and '%.60s' is none", source);
+        diag_hint(l->d, "measure etag");
+    }
+}
+
 void finish_cache(struct loader *l, struct step *s, const struct step_facts *f)
 {
     bool own = facts_own_name(f, "cache");
@@ -109,14 +129,8 @@ void finish_cache(struct loader *l, struct step *s, const struct step_facts *f)
         /* A default for steps with a source is passed over here. */
         s->cache = (struct cache_options){0};
     }
-    if (s->cache.policy == CACHE_CHANGE && s->cache.measure == MEASURE_ETAG &&
-        s->source->n_parts == 0 && !text_starts(s->source->source, "http://") &&
-        !text_starts(s->source->source, "https://")) {
-        diag_error(l->d, facts_place(s, f, own ? "cache" : "source"), "bad-value",
-                   "the measure etag needs an http(s) source, and '%.60s' is a path",
-                   s->source->source);
-        diag_hint(l->d, "measure records, bytes or files, or give a command");
-    }
+    if (s->cache.policy == CACHE_CHANGE && s->source->n_parts == 0)
+        check_measure(l, s, facts_place(s, f, own ? "cache" : "source"));
     if (!s->finally)
         return;
     if (own && s->cache.policy != CACHE_OFF)

@@ -60,19 +60,30 @@ static void key_workdir(struct loader *l, struct step *s, const struct entry *e)
     s->workdir = load_text(l, e);
 }
 
+static bool known_scheme(const char *url)
+{
+    static const char *const known[] = {"http://",     "https://",   "s3://",      "git+https://",
+                                        "git+http://", "git+ssh://", "git+git://", "git+file://"};
+    for (size_t i = 0; i < ARRAY_LEN(known); i++) {
+        if (text_starts(url, known[i]))
+            return true;
+    }
+    return false;
+}
+
 static void key_source(struct loader *l, struct step *s, const struct entry *e)
 {
     s->source = load_text(l, e);
     const char *at = s->source != NULL ? s->source->source : "";
-    if (text_starts(at, "s3://") || text_starts(at, "git+") || text_starts(at, "git://"))
-        diag_error(l->d, e->value->span, "not-supported", "a source of '%.*s' is not supported yet",
-                   (int)strcspn(at, ":"), at);
-    else if (strstr(at, "://") != NULL && strcspn(at, "$") > strcspn(at, ":") &&
-             !text_starts(at, "http://") && !text_starts(at, "https://"))
+    bool url = strstr(at, "://") != NULL && strcspn(at, "$") > strcspn(at, ":");
+    if (url && !known_scheme(at)) {
         diag_error(l->d, e->value->span, "bad-value",
-                   "'source' must be a path, http:// or https://, not '%.60s'", at);
-    else if (s->source != NULL && s->source->len == 0)
+                   "'source' must be a path, http(s)://, s3:// or git+https://, not '%.60s'", at);
+        if (text_starts(at, "git://") || text_starts(at, "ssh://"))
+            diag_hint(l->d, "write git+%.60s", at);
+    } else if (s->source != NULL && s->source->len == 0) {
         load_expected(l, e);
+    }
 }
 
 static void key_sha256(struct loader *l, struct step *s, const struct entry *e)

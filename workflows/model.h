@@ -36,6 +36,8 @@ enum pull_policy { PULL_MISSING, PULL_ALWAYS, PULL_NEVER, PULL_COUNT };
 enum network_mode { NETWORK_HOST, NETWORK_NONE, NETWORK_COUNT };
 enum failure_mode { FAILURE_CONTINUE, FAILURE_STOP, FAILURE_COUNT };
 enum cache_policy { CACHE_CONTENT, CACHE_TIME, CACHE_CHANGE, CACHE_OFF, CACHE_POLICY_COUNT };
+/* May a result leave this machine? Unless stated: of container steps yes, of host steps no, for their tools are not in the key. */
+enum shared { SHARED_UNSTATED, SHARED_NO, SHARED_YES };
 enum measure {
     MEASURE_RECORDS,
     MEASURE_BYTES,
@@ -157,6 +159,7 @@ struct cache_options {
     bool stated;    /* `cache:` stands on the step (or its defaults) */
     int64_t ttl_ms; /* 0: none */
     enum measure measure;
+    enum shared shared;
     const char *measure_command;
     double threshold;    /* fraction; for words: any change */
     const char *version; /* as written, NULL */

@@ -150,7 +150,8 @@ static const struct schema_key step_keys[] = {
     STEP("resources", PROCESS, "a mapping such as {cpu: 500m, memory: 2GiB}", REF("resources"),
          "What the step takes: enforced in containers, admitted against the machine's size."),
     STEP("source", BIT(KIND_INGEST), "a path or a URL", REF("string"),
-         "Where the data comes from: a path, http:// or https://. Read as ${{ source.path }}."),
+         "Where the data comes from: a path, http(s)://…, s3://bucket/key, or "
+         "git+https://…@ref:path. Read as ${{ source.path }}."),
     STEP("sha256", BIT(KIND_INGEST), "64 hexadecimal digits", REF("sha256"),
          "What the fetched source must be."),
     STEP("from", BIT(KIND_SELECT) | BIT(KIND_SERVE) | BIT(KIND_AGGREGATE),
@@ -242,14 +243,16 @@ static const struct schema_key cache_keys[] = {
         "threshold."),
     KEY("ttl", "a duration such as 12h or 14d", REF("duration"),
         "How old a result may be. Bounds every policy."),
-    KEY("measure", "records, bytes, files, etag or a command", REF("string"),
-        "What policy change looks at: records, bytes, files, etag, or a command that prints a "
-        "number or a word."),
+    KEY("measure", "records, bytes, files, etag, git or a command", REF("string"),
+        "What policy change looks at: records, bytes, files, etag, git (the tree or file at the "
+        "commit), or a command that prints a number or a word."),
     KEY("threshold", "a share such as 20%", REF("percent"),
         "How far the measure may move. Default: not at all."),
     KEY("version", "a text or a number", REF("scalar"),
         "A word of your own in the key: another one makes the step run again."),
-    LATER("shared", ALL, "Whether the results may leave this machine."),
+    KEY("shared", "true or false", REF("boolean"),
+        "Whether the results may go to a shared cache. Default: those of container steps only. "
+        "What policy time or change made never leaves this machine."),
 };
 
 static const struct schema_key output_keys[] = {

@@ -58,10 +58,7 @@ static void add_table(struct str *out, const struct schema_table *t)
 
 static void add_planned(struct str *out, const struct schema_table *t)
 {
-    sb_printf(out, "- %s: ",
-              t == &schema_top     ? "at the top"
-              : t == &schema_cache ? "of `cache`"
-                                   : "of a step");
+    sb_printf(out, "- %s: ", t == &schema_top ? "at the top" : "of a step");
     bool first = true;
     for (size_t i = 0; i < t->count; i++) {
         if (t->keys[i].state == KEY_PLANNED) {
@@ -102,5 +99,4 @@ void schema_markdown(struct str *out)
     sb_puts(out, "\n## Words kept for later\n\nThese are refused with \"not supported yet\":\n\n");
     add_planned(out, &schema_top);
     add_planned(out, &schema_step);
-    add_planned(out, &schema_cache);
 }

@@ -201,6 +201,8 @@ static void put_policies(struct jsonw *w, const struct step *s)
             jw_real(w, c->threshold);
         }
         put_word(w, "version", c->version);
+        if (c->shared != SHARED_UNSTATED)
+            jw_kv_bool(w, "shared", c->shared == SHARED_YES);
         jw_end_object(w);
     }
 }
