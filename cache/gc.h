@@ -42,6 +42,7 @@ struct cache_row {
     int64_t made_at_ms, last_hit_ms, duration_ms;
     uint64_t bytes;
     bool pinned;
+    const char *pin; /* why it is pinned; NULL: it is not, "" nobody said */
 };
 int cache_list(struct store *s, const char *workflow, const char *step, uint32_t limit,
                bool (*fn)(const struct cache_row *r, void *arg), void *arg, struct err *err);

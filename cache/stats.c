@@ -166,6 +166,7 @@ int cache_list(struct store *s, const char *workflow, const char *step, uint32_t
             .last_hit_ms = db_i64(row, 5),
             .duration_ms = db_i64(row, 6),
             .pinned = !db_is_null(row, 8),
+            .pin = db_text(row, 8),
         };
         data = db_blob(row, 7, &len);
         result_each_object(data ? data : "", data ? len : 0, add_bytes, &r.bytes, NULL);
