@@ -22,15 +22,55 @@ struct diff {
     VEC(struct difference) found;
 };
 
-static void add(struct diff *d, const char *part, const char *name, const char *old,
-                const char *now)
+/* A byte of a name that is no UTF-8 was read as a character between U+EF80 and U+EFFF (unescape_bytes()). */
+static const char *shown(struct arena *a, const char *text)
 {
-    *vec_push(&d->found) = (struct difference){
+    CLEANUP(sb_done) struct str s = {0};
+
+    if (!text || !strstr(text, "\xee\xbe") /* U+EF80 to U+EFBF */) {
+        const char *more = text ? strstr(text, "\xee\xbf") : NULL; /* to U+EFFF */
+        if (!more) {
+            return text ? arena_strdup(a, text) : NULL;
+        }
+    }
+    for (const unsigned char *c = (const unsigned char *)text; *c; c++) {
+        if (c[0] == 0xee && (c[1] == 0xbe || c[1] == 0xbf) && c[2] != 0) {
+            sb_printf(&s, "\\x%02X", (unsigned)((c[1] & 0x3) << 6 | (c[2] & 0x3f)));
+            c += 2;
+        } else {
+            sb_putc(&s, (char)*c);
+        }
+    }
+    return arena_strndup(a, sb_text(&s), s.len);
+}
+
+static struct difference *add(struct diff *d, const char *part, const char *name, const char *old,
+                              const char *now)
+{
+    struct difference *made = vec_push(&d->found);
+
+    *made = (struct difference){
         .part = arena_strdup(d->arena, part),
-        .name = name ? arena_strdup(d->arena, name) : NULL,
-        .old = old ? arena_strdup(d->arena, old) : NULL,
-        .now = now ? arena_strdup(d->arena, now) : NULL,
+        .name = shown(d->arena, name),
+        .old = shown(d->arena, old),
+        .now = shown(d->arena, now),
     };
+    return made;
+}
+
+/* "steps.train.outputs.model" -> train, with the branch in brackets behind it where there is one. NULL: it names no step. */
+static const char *step_of_ref(struct arena *a, const char *ref, const char *branch)
+{
+    size_t len = 0;
+    int depth = 0;
+
+    if (!text_starts(ref, "steps.")) {
+        return NULL;
+    }
+    for (ref += strlen("steps."); ref[len] && (ref[len] != '.' || depth > 0); len++) {
+        depth += ref[len] == '[' ? 1 : ref[len] == ']' ? -1 : 0;
+    }
+    return branch ? arena_printf(a, "%.*s[%s]", (int)len, ref, branch) : arena_strndup(a, ref, len);
 }
 
 /* --- values as text --- */
@@ -75,16 +115,67 @@ static void add_values(struct diff *d, const char *part, const char *name, const
     add(d, part, name, o, n);
 }
 
+static bool is_tree(const json_t *v)
+{
+    const char *kind = json_string_value(json_object_get(v, "kind"));
+
+    return kind && strcmp(kind, "tree") == 0 && json_object_get(v, "digest");
+}
+
+static const char *text_of(const json_t *v, const char *key)
+{
+    return json_string_value(json_object_get(v, key));
+}
+
 static void add_contents(struct diff *d, const char *part, const char *name, const json_t *old,
                          const json_t *now)
 {
     CLEANUP(cleanup_free) char *o = content(old);
     CLEANUP(cleanup_free) char *n = content(now);
+    const char *ref = text_of(old ? old : now, "ref");
+    const char *was = text_of(old, "path"), *is = text_of(now, "path");
+    struct difference *made;
 
-    if (text_eq(o, n)) { /* the same content under another path */
-        add_values(d, part, name, old, now);
+    if (old && now && is_tree(old) != is_tree(now) && text_of(old, "digest") &&
+        text_of(now, "digest")) {
+        made = add(d, part, name, is_tree(old) ? "a folder" : "a file",
+                   is_tree(now) ? "a folder" : "a file");
+    } else if (!text_eq(o, n)) {
+        made = add(d, part, name, o, n);
+        made->folder = old && now && is_tree(old) && is_tree(now);
+    } else if (!text_eq(was, is)) { /* the same content under another path */
+        CLEANUP(cleanup_free) char *path = xasprintf("%s (its path)", name);
+        made = add(d, part, path, was ? was : "outside the workflow's folder",
+                   is ? is : "outside the workflow's folder");
     } else {
-        add(d, part, name, o, n);
+        add_values(d, part, name, old, now);
+        made = &d->found.items[d->found.len - 1];
+    }
+    if (ref) {
+        made->from = step_of_ref(d->arena, ref, text_of(old ? old : now, "branch"));
+    }
+}
+
+/* Of an output's declaration each member that differs: "output model (path)". */
+static void add_output(struct diff *d, const char *part, const char *name, const json_t *old,
+                       const json_t *now)
+{
+    static const char *const members[] = {"path", "non_empty", "sha256"};
+    size_t before = d->found.len;
+
+    if (!old || !now) {
+        add(d, part, name, old ? "declared" : NULL, now ? "declared" : NULL);
+        return;
+    }
+    for (size_t i = 0; i < ARRAY_LEN(members); i++) {
+        const json_t *x = json_object_get(old, members[i]), *y = json_object_get(now, members[i]);
+        if (x != y && !(x && y && json_equal(x, y))) {
+            CLEANUP(cleanup_free) char *what = xasprintf("%s (%s)", name, members[i]);
+            add_values(d, part, what, x, y);
+        }
+    }
+    if (d->found.len == before) {
+        add_values(d, part, name, old, now);
     }
 }
 
@@ -114,26 +205,60 @@ static void compare_maps(struct diff *d, const char *part, const json_t *old, co
     }
 }
 
-/* A list of things as a mapping by what they are called; owned by the caller. */
-static json_t *by_name(const json_t *list, const char *first, const char *second)
+/* What a thing of a list is called: `ref` with `branch` makes one name; `name` stands before `path`. Owned by the caller; NULL: nothing. */
+static char *called(const json_t *v, const char *first, const char *second)
+{
+    const char *a = json_is_string(v) ? json_string_value(v) : text_of(v, first);
+    const char *b = second ? text_of(v, second) : NULL;
+
+    if (!a && !b) {
+        return NULL;
+    }
+    return a && b && strcmp(first, "ref") == 0 ? xasprintf("%s[%s]", a, b) : xstrdup(a ? a : b);
+}
+
+/* Names that stand more than once in a list: the matches of a pattern share the name of their input. */
+static void find_shared(const json_t *list, const char *first, const char *second, json_t *shared)
+{
+    CLEANUP(cleanup_json) json_t *seen = json_object();
+    size_t i;
+    json_t *v;
+
+    json_array_foreach((json_t *)(uintptr_t)list, i, v)
+    {
+        CLEANUP(cleanup_free) char *name = called(v, first, second);
+        if (name && json_object_get(seen, name)) {
+            json_object_set_new(shared, name, json_true());
+        } else if (name) {
+            json_object_set_new(seen, name, json_true());
+        }
+    }
+}
+
+/* A list of things as a mapping by what they are called; owned by the caller. Of a shared name each is told apart by its path, or, without one, by its content. */
+static json_t *by_name(const json_t *list, const char *first, const char *second,
+                       const json_t *shared)
 {
     json_t *map = json_object();
     size_t i;
     json_t *v;
 
-    json_array_foreach(list, i, v)
+    json_array_foreach((json_t *)(uintptr_t)list, i, v)
     {
-        const char *a =
-            json_is_string(v) ? json_string_value(v) : json_string_value(json_object_get(v, first));
-        const char *b = second ? json_string_value(json_object_get(v, second)) : NULL;
-        if (!a && !b) {
+        CLEANUP(cleanup_free) char *name = called(v, first, second);
+        if (!name) {
             continue;
         }
-        /* `ref` with `branch` makes one name; `name` stands before `path`. */
-        CLEANUP(cleanup_free)
-        char *name =
-            a && b && strcmp(first, "ref") == 0 ? xasprintf("%s[%s]", a, b) : xstrdup(a ? a : b);
-        json_object_set(map, name, v);
+        if (json_object_get(shared, name)) {
+            const char *path = text_of(v, "path"), *digest = text_of(v, "digest");
+            const char *apart = path ? path : digest ? digest : "";
+            CLEANUP(cleanup_free)
+            char *longer =
+                path ? xasprintf("%s %s", name, apart) : xasprintf("%s (%.15s)", name, apart);
+            json_object_set(map, longer, v);
+        } else {
+            json_object_set(map, name, v);
+        }
     }
     return map;
 }
@@ -141,14 +266,40 @@ static json_t *by_name(const json_t *list, const char *first, const char *second
 static void compare_lists(struct diff *d, const char *part, const json_t *old, const json_t *now,
                           const char *first, const char *second, differ_fn fn)
 {
-    CLEANUP(cleanup_json) json_t *o = by_name(old, first, second);
-    CLEANUP(cleanup_json) json_t *n = by_name(now, first, second);
+    CLEANUP(cleanup_json) json_t *shared = json_object();
+    find_shared(old, first, second, shared);
+    find_shared(now, first, second, shared);
+    CLEANUP(cleanup_json) json_t *o = by_name(old, first, second, shared);
+    CLEANUP(cleanup_json) json_t *n = by_name(now, first, second, shared);
     size_t before = d->found.len;
 
     compare_maps(d, part, o, n, fn);
     /* The same things in another order, or one of them twice. */
     if (d->found.len == before && old && now && !json_equal(old, now)) {
         add_values(d, part, NULL, old, now);
+    }
+}
+
+/* A step's value stands in the action as JSON, so that a text differs from a list that reads like it: a text is shown as a user wrote it, unless that would hide the difference. */
+static void add_json_texts(struct diff *d, const char *part, const char *name, const json_t *old,
+                           const json_t *now)
+{
+    const char *texts[2] = {json_string_value(old), json_string_value(now)};
+    CLEANUP(cleanup_json) json_t *first = NULL;
+    CLEANUP(cleanup_json) json_t *second = NULL;
+
+    if (texts[0] && json_read(texts[0], strlen(texts[0]), ACTION_MAX, &first, NULL) == 0 &&
+        json_is_string(first)) {
+        texts[0] = json_string_value(first);
+    }
+    if (texts[1] && json_read(texts[1], strlen(texts[1]), ACTION_MAX, &second, NULL) == 0 &&
+        json_is_string(second)) {
+        texts[1] = json_string_value(second);
+    }
+    if (text_eq(texts[0], texts[1])) {
+        add_values(d, part, name, old, now);
+    } else {
+        add(d, part, name, texts[0], texts[1]);
     }
 }
 
@@ -163,6 +314,18 @@ static void expression(struct diff *d, const char *part, const char *name, const
     } else if (text_starts(name, "expression.")) {
         add_values(d, "expression", name + 11, old, now);
     } else {
+        add_json_texts(d, part, name, old, now);
+        d->found.items[d->found.len - 1].from = step_of_ref(d->arena, name, NULL);
+    }
+}
+
+/* Options under which a result stays fresh are called by their own names. */
+static void option(struct diff *d, const char *part, const char *name, const json_t *old,
+                   const json_t *now)
+{
+    if (strcmp(name, "policy") == 0 || strcmp(name, "measure") == 0) {
+        add_values(d, name, NULL, old, now);
+    } else {
         add_values(d, part, name, old, now);
     }
 }
@@ -175,18 +338,61 @@ static void named_only(struct diff *d, const char *part, const char *name, const
 
 /* --- members --- */
 
-static void script_line(const char *name, const char *old, const char *now, void *arg)
+static void script_line(const struct line_change *c, void *arg)
 {
+    CLEANUP(cleanup_free) char *old = c->old_line ? xstrndup(c->old.data, c->old.len) : NULL;
+    CLEANUP(cleanup_free) char *now = c->new_line ? xstrndup(c->now.data, c->now.len) : NULL;
+    CLEANUP(cleanup_free)
+    char *name =
+        c->new_line ? xasprintf("line %zu", c->new_line) : xasprintf("old line %zu", c->old_line);
+
     add(arg, "script", name, old, now);
 }
 
 static void compare_scripts(struct diff *d, const json_t *old, const json_t *now)
 {
-    if (json_is_string(old) && json_is_string(now)) {
-        explain_script(json_string_value(old), json_string_value(now), script_line, d);
-    } else {
+    size_t before = d->found.len;
+
+    if (!json_is_string(old) || !json_is_string(now)) {
         add_values(d, "script", NULL, old, now);
+        return;
     }
+    explain_lines(json_string_value(old), json_string_value(now), script_line, d);
+    if (d->found.len == before) {
+        add(d, "script", "end", "as it was", "a line break more or less");
+    }
+}
+
+/* Word by word where there are as many: "command word 3". */
+static void compare_commands(struct diff *d, const json_t *old, const json_t *now)
+{
+    size_t n = json_array_size(old);
+
+    if (n == 0 || n != json_array_size(now)) {
+        add_values(d, "command", NULL, old, now);
+        return;
+    }
+    for (size_t i = 0; i < n; i++) {
+        if (!json_equal(json_array_get(old, i), json_array_get(now, i))) {
+            CLEANUP(cleanup_free) char *name = xasprintf("word %zu", i + 1);
+            add_values(d, "command", name, json_array_get(old, i), json_array_get(now, i));
+        }
+    }
+}
+
+/* WF_MATRIX_MODEL says again what the difference of the axis says. */
+static void own_variable(struct diff *d, const char *part, const char *name, const json_t *old,
+                         const json_t *now)
+{
+    const char *was = json_string_value(old), *is = json_string_value(now);
+
+    for (size_t i = 0; text_starts(name, "WF_MATRIX_") && i < d->found.len; i++) {
+        const struct difference *f = &d->found.items[i];
+        if (strcmp(f->part, "matrix") == 0 && text_eq(f->old, was) && text_eq(f->now, is)) {
+            return;
+        }
+    }
+    add_values(d, part, name, old, now);
 }
 
 static const struct {
@@ -198,14 +404,14 @@ static const struct {
     {"image", "image", NULL, NULL, NULL},
     {"inputs", "input", "name", "path", add_contents},
     {"kind_version", "kind version", NULL, NULL, NULL},
-    {"options", "option", NULL, NULL, add_values},
-    {"outputs", "output", "name", NULL, add_values},
+    {"options", "option", NULL, NULL, option},
+    {"outputs", "output", "name", NULL, add_output},
     {"program", "program", NULL, NULL, NULL},
     {"secrets", "secret", "name", NULL, named_only},
     {"steps", "step", "ref", "branch", add_contents},
     {"value_names", "value", "name", NULL, named_only},
     {"values", "value", NULL, NULL, expression},
-    {"wf_env", "env", NULL, NULL, add_values},
+    {"wf_env", "env", NULL, NULL, own_variable},
 };
 
 static void compare_member(struct diff *d, const char *name, const json_t *old, const json_t *now)
@@ -213,8 +419,8 @@ static void compare_member(struct diff *d, const char *name, const json_t *old, 
     if (strcmp(name, "work") == 0 || (old && now && json_equal(old, now))) {
         return;
     }
-    if (strcmp(name, "script") == 0) {
-        compare_scripts(d, old, now);
+    if (strcmp(name, "script") == 0 || strcmp(name, "command") == 0) {
+        (*name == 's' ? compare_scripts : compare_commands)(d, old, now);
         return;
     }
     for (size_t i = 0; i < ARRAY_LEN(members); i++) {
@@ -253,7 +459,7 @@ static void compare_documents(struct diff *d, const json_t *old, const json_t *n
 
 /* --- reading --- */
 
-/* A name's byte that is no UTF-8 is written \udcXX, which JSON readers refuse: shown as the character XX here. */
+/* A name's byte that is no UTF-8 is written \udcXX, which JSON readers refuse: read as U+EFXX, of the characters that nobody uses, and shown as \xXX. */
 static void unescape_bytes(struct str *text)
 {
     for (size_t i = 0; i + 5 < text->len; i++) {
@@ -261,7 +467,7 @@ static void unescape_bytes(struct str *text)
             continue;
         }
         if (memcmp(text->data + i + 1, "udc", 3) == 0) {
-            memcpy(text->data + i + 2, "00", 2);
+            memcpy(text->data + i + 2, "ef", 2);
         }
         i++; /* what is escaped is no escape itself */
     }
@@ -306,76 +512,4 @@ int explain_diff(const char *old_action, const char *old_work, const char *new_a
         d.found.len ? arena_memdup(a, d.found.items, d.found.len * sizeof(*d.found.items)) : NULL;
     vec_done(&d.found);
     return 0;
-}
-
-/* --- in words --- */
-
-enum { SHORT_DIGEST = 8, SHORT_VALUE = 80 };
-
-static bool is_digest(const char *text)
-{
-    return text && strncmp(text, "sha256:", 7) == 0 && strlen(text) >= 7 + DIGEST_HEX;
-}
-
-/* Short enough for a line; line breaks are shown as blanks. */
-static void add_short(struct str *s, const char *text, bool prefix)
-{
-    if (is_digest(text)) {
-        sb_printf(s, "%s%.*s\xe2\x80\xa6", prefix ? "sha256:" : "", (int)SHORT_DIGEST, text + 7);
-        sb_puts(s, text + 7 + DIGEST_HEX);
-        return;
-    }
-    size_t len = strlen(text), cut = len;
-    if (len > SHORT_VALUE) {
-        cut = SHORT_VALUE;
-        while (cut > 0 && ((unsigned char)text[cut] & 0xc0) == 0x80) {
-            cut--;
-        }
-    }
-    if (len == 0) {
-        sb_puts(s, "''");
-    }
-    for (size_t i = 0; i < cut; i++) {
-        sb_putc(s, (unsigned char)text[i] < ' ' ? ' ' : text[i]);
-    }
-    if (cut < len) {
-        sb_puts(s, "\xe2\x80\xa6");
-    }
-}
-
-const char *difference_sentence(const struct difference *d, struct arena *a)
-{
-    CLEANUP(sb_done) struct str s = {0};
-
-    bool says_it = d->name && strcmp(d->part, "step") == 0 && text_starts(d->name, "steps.");
-    if (!says_it) {
-        sb_puts(&s, d->part);
-    }
-    if (d->name) {
-        sb_puts(&s, says_it ? "" : " ");
-        sb_puts(&s, d->name);
-    }
-    sb_puts(&s, ": ");
-    bool contents = is_digest(d->old) && is_digest(d->now) && d->name;
-    if (contents) {
-        sb_puts(&s, "content changed (");
-    }
-    if (!d->old) {
-        sb_puts(&s, "new");
-    } else if (!d->now) {
-        sb_puts(&s, "no longer there");
-    } else {
-        add_short(&s, d->old, true);
-        sb_puts(&s, " \xe2\x86\x92 ");
-        add_short(&s, d->now, !contents);
-    }
-    if (contents) {
-        sb_putc(&s, ')');
-    }
-    if (!d->old && d->now && !is_digest(d->now) && strcmp(d->now, "declared") != 0) {
-        sb_puts(&s, " (");
-        add_short(&s, d->now, true);
-        sb_putc(&s, ')');
-    }
-    return arena_strndup(a, sb_text(&s), s.len);
 }
