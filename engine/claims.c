@@ -1,0 +1,316 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* live/claims: the last 8 bytes of the id of the run that came last, and nothing else; its locks are all that counts. A run makes live/RUN, writes its mark, then looks who else is in live/: of two
+ * that come at once each either sees the other there or finds another mark than its own. The head of a key, cut to 62 bits, is the byte that is locked; two keys that share it only wait for each other.
+ * live/RUN: records of 256 bytes. The first is the run's: workflow, and the run and step that started it, if any; each other one is a claim: head, instance, name; 0: none. */
+#include "engine/claims.h"
+
+#include "base/err.h"
+#include "base/log.h"
+#include "base/mem.h"
+#include "base/vec.h"
+#include "cache/failpoint.h"
+#include "cache/store.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+enum {
+    MARK = 8,
+    MAX_RECORDS = 1 << 16, /* of a run: what stands behind them is not looked at */
+    MAX_DEPTH = 32,        /* of runs that were started by steps */
+};
+
+struct claim_record {
+    int64_t head; /* 0: none */
+    uint32_t instance;
+    uint32_t unused;
+    char name[CLAIM_TEXT];
+};
+/* The first record. A workflow's name is cut to what is left. */
+struct run_record {
+    char parent[ID_LEN + 6]; /* the run whose step started this one; "": nobody */
+    char parent_step[112], workflow[112];
+};
+_Static_assert(sizeof(struct claim_record) == 256, "records have one size");
+_Static_assert(sizeof(struct run_record) == 256, "records have one size");
+
+struct held {
+    int64_t head; /* 0: free */
+    uint32_t instance;
+};
+struct claims {
+    struct store *store;
+    char run[ID_LEN + 1];
+    struct run_record self;
+    int fd, live_fd; /* fd -1: there are no locks here, and everything is taken */
+    bool accompanied;
+    VEC(struct held) held; /* by record - 1 */
+};
+
+static int64_t head_of(const struct digest *d)
+{
+    uint64_t h;
+
+    memcpy(&h, d->bytes, sizeof(h));
+    h &= (UINT64_C(1) << 62) - 1;
+    return h ? (int64_t)h : 1; /* byte 0 is never locked */
+}
+
+/* A name that is too long is cut between two characters. */
+static void copy_cut(char *to, size_t size, const char *from)
+{
+    size_t n = strnlen(from, size);
+
+    if (n >= size) {
+        n = size - 1;
+        while (n > 0 && ((unsigned char)from[n] & 0xc0) == 0x80) {
+            n--;
+        }
+    }
+    memset(to, 0, size);
+    memcpy(to, from, n);
+}
+
+/* --- coming --- */
+
+static bool others_here(const struct claims *c)
+{
+    CLEANUP(cleanup_free) char *path = store_path(c->store, "live");
+    DIR *live = opendir(path);
+    bool found = false;
+
+    for (struct dirent *e; live && !found && (e = readdir(live)) != NULL;) {
+        found = strlen(e->d_name) == ID_LEN && id_time_ms(e->d_name) >= 0 &&
+                strcmp(e->d_name, c->run) != 0;
+    }
+    if (live) {
+        closedir(live);
+    }
+    return found || !live;
+}
+
+static void set_parent(struct run_record *self, const char *run)
+{
+    const char *parent = getenv("WF_RUN"), *step = getenv("WF_STEP");
+
+    if (parent && step && strlen(parent) == ID_LEN && id_time_ms(parent) >= 0 &&
+        strcmp(parent, run) != 0) {
+        copy_cut(self->parent, sizeof(self->parent), parent);
+        copy_cut(self->parent_step, sizeof(self->parent_step), step);
+    }
+}
+
+struct claims *claims_new(struct store *s, const char *run, const char *workflow, int live_fd)
+{
+    struct claims *c = xcalloc(1, sizeof(*c));
+    CLEANUP(cleanup_free) char *path = store_path(s, "live/claims");
+
+    c->store = s;
+    c->live_fd = live_fd;
+    (void)snprintf(c->run, sizeof(c->run), "%s", run);
+    set_parent(&c->self, run);
+    copy_cut(c->self.workflow, sizeof(c->self.workflow), workflow);
+    c->fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+    if (pwrite(live_fd, &c->self, sizeof(c->self), 0) != sizeof(c->self) || c->fd < 0 ||
+        pwrite(c->fd, c->run + ID_LEN - MARK, MARK, 0) != MARK) {
+        log_debug("claims", "no claims in %s: %s", path, strerror(errno));
+        if (c->fd >= 0) {
+            close(c->fd);
+        }
+        c->fd = -1;
+    }
+    atomic_thread_fence(memory_order_seq_cst);
+    c->accompanied = others_here(c);
+    return c;
+}
+
+void claims_free(struct claims *c)
+{
+    if (!c) {
+        return;
+    }
+    if (c->fd >= 0) {
+        close(c->fd);
+    }
+    vec_done(&c->held);
+    free(c);
+}
+
+bool claims_alone(struct claims *c)
+{
+    char mark[MARK];
+
+    /* A claim that was taken just now is seen by whoever comes after this. */
+    atomic_thread_fence(memory_order_seq_cst);
+    if (!c->accompanied && c->fd >= 0 &&
+        (pread(c->fd, mark, MARK, 0) != MARK || memcmp(mark, c->run + ID_LEN - MARK, MARK) != 0)) {
+        c->accompanied = true;
+    }
+    return !c->accompanied;
+}
+
+/* --- taking --- */
+
+/* 0: done; 1: another has it. */
+static int lock(struct claims *c, int cmd, short type, int64_t head)
+{
+    struct flock l = {.l_type = type, .l_whence = SEEK_SET, .l_start = head, .l_len = 1};
+
+    while (fcntl(c->fd, cmd, &l) != 0) {
+        if (errno == EAGAIN || errno == EACCES) {
+            return 1;
+        }
+        if (errno != EINTR) {
+            /* The file system has no locks: from now on everybody works alone. */
+            log_debug("claims", "no locks in live/claims: %s", strerror(errno));
+            close(take_fd(&c->fd));
+            return 0;
+        }
+    }
+    return cmd == F_OFD_GETLK && l.l_type != F_UNLCK;
+}
+
+static void write_record(struct claims *c, size_t at, const struct claim_record *r, size_t size)
+{
+    off_t offset = (off_t)((at + 1) * sizeof(*r));
+
+    if (pwrite(c->live_fd, r, size, offset) != (ssize_t)size) {
+        log_debug("claims", "cannot write live/%s: %s", c->run, strerror(errno));
+    }
+}
+
+bool claims_take(struct claims *c, const struct digest *key, uint32_t instance, const char *name)
+{
+    struct claim_record r = {.head = head_of(key), .instance = instance};
+    size_t at = c->held.len;
+
+    if (c->fd < 0) {
+        return true;
+    }
+    for (size_t i = 0; i < c->held.len; i++) {
+        if (c->held.items[i].head == r.head) {
+            return true; /* one lock has one owner: the instance that took it first */
+        }
+        if (c->held.items[i].head == 0) {
+            at = i;
+        }
+    }
+    if (lock(c, F_OFD_SETLK, F_WRLCK, r.head) != 0) {
+        return false;
+    }
+    if (at == c->held.len) {
+        (void)vec_push(&c->held);
+    }
+    c->held.items[at] = (struct held){r.head, instance};
+    copy_cut(r.name, sizeof(r.name), name);
+    write_record(c, at, &r, sizeof(r));
+    FAILPOINT("claims.taken");
+    return true;
+}
+
+void claims_release(struct claims *c, uint32_t instance)
+{
+    static const struct claim_record none = {0};
+
+    for (size_t i = 0; i < c->held.len; i++) {
+        struct held *h = &c->held.items[i];
+        if (h->head != 0 && h->instance == instance) {
+            write_record(c, i, &none, sizeof(none.head));
+            if (c->fd >= 0) {
+                (void)lock(c, F_OFD_SETLK, F_UNLCK, h->head);
+            }
+            h->head = 0;
+            return;
+        }
+    }
+}
+
+bool claims_held(struct claims *c, const struct digest *key)
+{
+    return c->fd >= 0 && lock(c, F_OFD_GETLK, F_WRLCK, head_of(key)) != 0;
+}
+
+/* --- who --- */
+
+static bool read_run(const struct claims *c, const char *run, int *ret_fd, struct run_record *ret)
+{
+    CLEANUP(cleanup_free) char *below = xasprintf("live/%s", run);
+    CLEANUP(cleanup_free) char *path = store_path(c->store, below);
+    CLEANUP(cleanup_close) int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+
+    if (fd < 0 || pread(fd, ret, sizeof(*ret), 0) != sizeof(*ret)) {
+        return false;
+    }
+    ret->parent[sizeof(ret->parent) - 1] = '\0';
+    ret->parent_step[sizeof(ret->parent_step) - 1] = '\0';
+    ret->workflow[sizeof(ret->workflow) - 1] = '\0';
+    if (ret_fd) {
+        *ret_fd = take_fd(&fd);
+    }
+    return true;
+}
+
+static bool claim_in(const struct claims *c, const char *run, int64_t head,
+                     struct claim_holder *ret)
+{
+    CLEANUP(cleanup_close) int fd = -1;
+    struct run_record self;
+    struct claim_record r;
+
+    /* One that is not live left its record behind as it died. */
+    if (!store_is_live(c->store, run) || !read_run(c, run, &fd, &self)) {
+        return false;
+    }
+    for (off_t at = 1; at < MAX_RECORDS; at++) {
+        if (pread(fd, &r, sizeof(r), at * (off_t)sizeof(r)) != sizeof(r)) {
+            return false;
+        }
+        if (r.head == head) {
+            r.name[sizeof(r.name) - 1] = '\0';
+            copy_cut(ret->run, sizeof(ret->run), run);
+            copy_cut(ret->workflow, sizeof(ret->workflow), self.workflow);
+            copy_cut(ret->step, sizeof(ret->step), r.name);
+            return true;
+        }
+    }
+    return false;
+}
+
+bool claims_who(struct claims *c, const struct digest *key, struct claim_holder *ret)
+{
+    CLEANUP(cleanup_free) char *path = store_path(c->store, "live");
+    DIR *live = opendir(path);
+    bool found = false;
+
+    for (struct dirent *e; live && !found && (e = readdir(live)) != NULL;) {
+        found = strlen(e->d_name) == ID_LEN && id_time_ms(e->d_name) >= 0 &&
+                strcmp(e->d_name, c->run) != 0 && claim_in(c, e->d_name, head_of(key), ret);
+    }
+    if (live) {
+        closedir(live);
+    }
+    return found;
+}
+
+bool claims_ours(struct claims *c, const struct claim_holder *holder)
+{
+    struct run_record at = c->self;
+    char step[sizeof(at.parent_step)];
+
+    copy_cut(step, sizeof(step), holder->step);
+    for (int depth = 0; depth < MAX_DEPTH && at.parent[0]; depth++) {
+        if (strcmp(at.parent, holder->run) == 0 && strcmp(at.parent_step, step) == 0) {
+            return true;
+        }
+        if (id_time_ms(at.parent) < 0 || !read_run(c, at.parent, NULL, &at)) {
+            return false;
+        }
+    }
+    return false;
+}
