@@ -125,7 +125,9 @@ int specs_look(struct asker *k, struct specs *specs, struct err *err);
 /* Looks at everything. Any thread; `a` is the caller's own. `fetched`: what a URL gave, NULL: nothing. */
 int specs_look_blocking(struct asker *k, struct specs *specs, const struct step *step,
                         const struct source_facts *fetched, struct arena *a, struct err *err);
-bool folder_has_digest(struct statcache *sc, const char *path, const struct digest *d);
+/* Does the folder still hold what it did? Its list is then kept for explanations (`keep`, may be NULL). Blocking, any thread. */
+bool folder_has_digest(struct statcache *sc, struct store *keep, const char *path,
+                       const struct digest *d);
 void asker_forget_walks(struct asker *k);
 /* What is said of an input that is not there or cannot be read as one; 0: it can. */
 int spec_check(const struct spec *s, const char *path, const struct looked *l, struct err *err);

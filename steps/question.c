@@ -533,7 +533,7 @@ static bool same_stat(const struct stat *a, const struct stat *b)
            a->st_ctim.tv_sec == b->st_ctim.tv_sec && a->st_ctim.tv_nsec == b->st_ctim.tv_nsec;
 }
 
-static bool changed(struct asker *k, const struct seen_input *in)
+static bool changed(struct asker *k, const struct question *q, const struct seen_input *in)
 {
     struct stat st;
     struct digest now;
@@ -553,13 +553,14 @@ static bool changed(struct asker *k, const struct seen_input *in)
                !digest_eq(&now, &in->digest) || exec != in->exec;
     }
     return in->kind != 'd' || !S_ISDIR(st.st_mode) ||
-           !folder_has_digest(k->w->statcache, in->path, &in->digest);
+           !folder_has_digest(k->w->statcache, q->memoized ? k->w->store : NULL, in->path,
+                              &in->digest);
 }
 
 const struct seen_input *question_recheck(struct asker *k, const struct question *q)
 {
     for (uint32_t n = 0; n < q->n_inputs; n++) {
-        if (changed(k, &q->inputs[n])) {
+        if (changed(k, q, &q->inputs[n])) {
             return &q->inputs[n];
         }
     }

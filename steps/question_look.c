@@ -8,6 +8,7 @@
 #include "base/str.h"
 #include "base/units.h"
 #include "base/vec.h"
+#include "cache/folder_list.h"
 #include "cache/manifest.h"
 #include "cache/statcache.h"
 #include "steps/asker.h"
@@ -362,12 +363,24 @@ void asker_forget_walks(struct asker *k)
     forget_walks(k, INT64_MAX);
 }
 
-bool folder_has_digest(struct statcache *sc, const char *path, const struct digest *d)
+bool folder_has_digest(struct statcache *sc, struct store *keep, const char *path,
+                       const struct digest *d)
 {
-    struct walk w = {0};
+    CLEANUP(sb_done) struct str text = {0};
+    struct digest now;
+    uint64_t bytes, files;
 
-    walk_folder(sc, path, &w);
-    return w.looked.done && digest_eq(&w.looked.digest, d);
+    if (manifest_of_input(path, sc, &text, &bytes, &files, NULL) != 0) {
+        return false;
+    }
+    digest_of(sb_text(&text), text.len, &now);
+    if (!digest_eq(&now, d)) {
+        return false;
+    }
+    if (keep) {
+        folder_list_keep(keep, d, sb_text(&text), text.len);
+    }
+    return true;
 }
 
 static int look_folder(struct asker *k, uint64_t epoch, const char *path, struct looked *ret,
