@@ -18,9 +18,22 @@
 #include <stdlib.h>
 #include <string.h>
 
+struct ls {
+    struct listing listing;
+    bool pinned_only;
+    uint32_t left; /* rows still to be shown */
+};
+
 static bool add_row(const struct cache_row *r, void *arg)
 {
-    struct listing *l = arg;
+    struct ls *ls = arg;
+    struct listing *l = &ls->listing;
+    if (ls->pinned_only && !r->pinned) {
+        return true;
+    }
+    if (ls->left-- == 0) {
+        return false;
+    }
     if (l->json) {
         struct jsonw *w = l->json;
         jw_object(w);
@@ -36,6 +49,7 @@ static bool add_row(const struct cache_row *r, void *arg)
         jw_real(w, (double)r->duration_ms / 1000.0);
         jw_kv_i64(w, "bytes", (int64_t)r->bytes);
         jw_kv_bool(w, "pinned", r->pinned);
+        jw_kv_text(w, "pin_reason", r->pin && *r->pin ? r->pin : NULL);
         jw_end_object(w);
         return true;
     }
@@ -49,6 +63,7 @@ static bool add_row(const struct cache_row *r, void *arg)
     table_cell(l->table, TONE_NONE, "%s", sb_text(&made));
     table_cell(l->table, TONE_NONE, "%s", sb_text(&took));
     table_cell(l->table, TONE_NONE, "%s", sb_text(&size));
+    table_cell(l->table, TONE_DIM, "%s", !r->pinned ? "" : *r->pin ? r->pin : "pinned");
     sb_done(&made);
     sb_done(&took);
     sb_done(&size);
@@ -57,16 +72,17 @@ static bool add_row(const struct cache_row *r, void *arg)
 
 static int list(struct cli *c, const struct args *a)
 {
-    static const char *const titles[] = {"KEY", "WORKFLOW", "STEP", "MADE", "TOOK", "SIZE"};
+    static const char *const titles[] = {"KEY", "WORKFLOW", "STEP", "MADE", "TOOK", "SIZE", "PIN"};
     struct err err = {0};
-    struct listing l;
-    int code = listing_open(c, a, titles, ARRAY_LEN(titles), 50, &l);
+    struct ls ls = {.pinned_only = opt_given(a, "pinned")};
+    int code = listing_open(c, a, titles, ARRAY_LEN(titles), 50, &ls.listing);
     if (code != EXIT_OK) {
         return code;
     }
-    int r = cache_list(l.store, opt_text(a, "workflow"), opt_text(a, "step"), l.limit, add_row, &l,
-                       &err);
-    return listing_close(&l, r, &err);
+    ls.left = ls.listing.limit;
+    int r = cache_list(ls.listing.store, opt_text(a, "workflow"), opt_text(a, "step"),
+                       ls.pinned_only ? 0 : ls.left, add_row, &ls, &err);
+    return listing_close(&ls.listing, r, &err);
 }
 
 /* Finds the entry whose key begins with `prefix` among the listed ones; of one key's entries the newest. */
@@ -289,6 +305,7 @@ static int stats(struct cli *c, const struct args *a)
 static const struct opt ls_opts[] = {
     {"workflow", 'w', OPT_TEXT, "NAME", "Only what this workflow made"},
     {"step", 's', OPT_TEXT, "STEP", "Only what this step made"},
+    {"pinned", 0, OPT_FLAG, NULL, "Only what is pinned"},
     {"limit", 'n', OPT_TEXT, "N", "At most so many (default 50), newest first"},
     {"json", 0, OPT_FLAG, NULL, "Prints a JSON document"},
 };

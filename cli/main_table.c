@@ -18,9 +18,10 @@
 #include <unistd.h>
 
 const struct command *const commands[] = {
-    &cmd_run,      &cmd_plan,   &cmd_explain, &cmd_check,    &cmd_graph,      &cmd_runs,
-    &cmd_show,     &cmd_logs,   &cmd_outputs, &cmd_cache_ls, &cmd_cache_show, &cmd_cache_stats,
-    &cmd_cache_gc, &cmd_schema, &cmd_doctor,  &cmd_version,
+    &cmd_run,        &cmd_plan,        &cmd_explain,  &cmd_check,     &cmd_graph,
+    &cmd_runs,       &cmd_show,        &cmd_logs,     &cmd_outputs,   &cmd_cache_ls,
+    &cmd_cache_show, &cmd_cache_stats, &cmd_cache_gc, &cmd_cache_pin, &cmd_cache_unpin,
+    &cmd_cache_rm,   &cmd_schema,      &cmd_doctor,   &cmd_version,
 };
 const size_t command_count = ARRAY_LEN(commands);
 
@@ -54,6 +55,26 @@ static const struct command *find_command(int argc, char **argv, int *ret_words)
     return NULL;
 }
 
+static int unknown_cache_command(const struct cli *c, const char *word)
+{
+    CLEANUP(sb_done) struct str all = {0};
+    const char *words[32];
+    size_t n = 0;
+    for (size_t i = 0; i < command_count && n < ARRAY_LEN(words); i++) {
+        if (text_starts(commands[i]->name, "cache ")) {
+            words[n] = commands[i]->name + 6;
+            sb_printf(&all, "%s%s", n ? ", " : "", words[n]);
+            n++;
+        }
+    }
+    const char *near = word ? suggest_nearest(word, words, n) : NULL;
+    if (near) {
+        return cli_usage(c, "wf cache has no command '%s' (did you mean '%s'?)", word, near);
+    }
+    return cli_usage(c, "wf cache needs one of: %s%s%s", sb_text(&all), word ? "; not " : "",
+                     word ? word : "");
+}
+
 static int unknown_command(const struct cli *c, int argc, char **argv)
 {
     if (text_eq(argv[0], "cache") && argc > 1 &&
@@ -62,8 +83,7 @@ static int unknown_command(const struct cli *c, int argc, char **argv)
         return EXIT_OK;
     }
     if (text_eq(argv[0], "cache")) {
-        return cli_usage(c, "wf cache needs one of: ls, show, stats, gc%s%s",
-                         argc > 1 ? "; not " : "", argc > 1 ? argv[1] : "");
+        return unknown_cache_command(c, argc > 1 ? argv[1] : NULL);
     }
     if (argv[0][0] == '-') {
         return cli_usage(
