@@ -166,9 +166,18 @@ static void add_string(struct str *out, const char *data, size_t len, enum bad_b
     size_t at = 0;
 
     sb_reserve(out, len + 2);
+    size_t run = plain_run(data, len);
+    if (run == len) { /* nearly all */
+        char *to = out->data + out->len;
+        to[0] = '"';
+        memcpy(to + 1, data, len);
+        to[len + 1] = '"';
+        to[len + 2] = '\0';
+        out->len += len + 2;
+        return;
+    }
     sb_putc(out, '"');
-    for (;;) {
-        size_t run = plain_run(data + at, len - at);
+    for (;; run = plain_run(data + at, len - at)) {
         sb_add(out, data + at, run);
         at += run;
         if (at == len) {
@@ -290,6 +299,27 @@ void jw_real(struct jsonw *w, double v)
     add_number(w->out, text);
 }
 
+void jw_seconds(struct jsonw *w, int64_t ms)
+{
+    char digits[3] = {(char)('0' + ms / 100 % 10), (char)('0' + ms / 10 % 10),
+                      (char)('0' + ms % 10)};
+    size_t len = 3;
+
+    if (ms < 0 || ms >= INT64_C(1000000000000)) {
+        jw_real(w, (double)ms / 1000);
+        return;
+    }
+    before_value(w);
+    sb_u64(w->out, (uint64_t)ms / 1000);
+    while (len > 0 && digits[len - 1] == '0') {
+        len--;
+    }
+    if (len > 0) {
+        sb_putc(w->out, '.');
+        sb_add(w->out, digits, len);
+    }
+}
+
 void jw_raw(struct jsonw *w, const char *json, size_t len)
 {
     before_value(w);
@@ -299,9 +329,12 @@ void jw_raw(struct jsonw *w, const char *json, size_t len)
 void jw_digest(struct jsonw *w, const struct digest *d)
 {
     before_value(w);
-    sb_add(w->out, "\"sha256:", 8);
-    digest_hex_add(w->out, d);
-    sb_putc(w->out, '"');
+    sb_reserve(w->out, DIGEST_HEX + 9);
+    char *at = w->out->data + w->out->len;
+    memcpy(at, "\"sha256:", 8);
+    digest_hex(d, at + 8);
+    memcpy(at + 8 + DIGEST_HEX, "\"", 2);
+    w->out->len += DIGEST_HEX + 9;
 }
 
 void jw_kv_text(struct jsonw *w, const char *key, const char *text)
@@ -322,15 +355,20 @@ void jw_kv_bool(struct jsonw *w, const char *key, bool v)
     jw_bool(w, v);
 }
 
-void jw_kv_time(struct jsonw *w, const char *key, int64_t ms)
+void jw_time(struct jsonw *w, int64_t ms)
 {
     char text[32];
 
-    jw_key(w, key);
     if (ms == 0) {
         jw_null(w);
     } else {
         format_time(ms, text);
         jw_text(w, text);
     }
+}
+
+void jw_kv_time(struct jsonw *w, const char *key, int64_t ms)
+{
+    jw_key(w, key);
+    jw_time(w, ms);
 }

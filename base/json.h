@@ -11,6 +11,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <string.h>
 
 struct err;
 struct digest;
@@ -28,6 +29,8 @@ void jw_end_object(struct jsonw *w);
 void jw_array(struct jsonw *w);
 void jw_end_array(struct jsonw *w);
 void jw_key(struct jsonw *w, const char *key);
+/* The same for a literal that needs no escapes, which costs a few instructions: what is written a hundred thousand times. */
+#define JW_KEY(w, literal) jw_key_as((w), literal, ",\"" literal "\":", sizeof(literal) + 3)
 void jw_text(struct jsonw *w,
              const char *text); /* NULL -> null. Escapes; invalid UTF-8 bytes become \ufffd */
 void jw_bytes(struct jsonw *w, const char *data, size_t len); /* as jw_text, may hold NULs */
@@ -40,6 +43,9 @@ void jw_real(struct jsonw *w,
              double v); /* shortest form that reads back; NaN and infinities -> null */
 void jw_raw(struct jsonw *w, const char *json, size_t len); /* already JSON */
 void jw_digest(struct jsonw *w, const struct digest *d);    /* "sha256:…" */
+void jw_time(struct jsonw *w, int64_t ms);                  /* RFC 3339, null when 0 */
+void jw_seconds(struct jsonw *w,
+                int64_t ms); /* as jw_real(ms / 1000.0), without floating point where it can */
 /* key + value in one. */
 void jw_kv_text(struct jsonw *w, const char *key, const char *text);
 void jw_kv_i64(struct jsonw *w, const char *key, int64_t v);
@@ -53,5 +59,27 @@ int json_read(const char *data, size_t len, size_t max_bytes, json_t **ret, stru
 /* The canonical form: sorted keys, no white space, numbers as jansson read them. Only for documents without reals. */
 void json_write_canonical(const json_t *v, struct str *out);
 void cleanup_json(json_t **j); /* for CLEANUP */
+
+/* `text`: the key as it stands between two members, comma and colon included. */
+static inline void jw_key_as(struct jsonw *w, const char *key, const char *text, size_t len)
+{
+    uint64_t bit = UINT64_C(1) << w->depth;
+
+    if (w->pretty) {
+        jw_key(w, key);
+        return;
+    }
+    sb_reserve(w->out, len);
+    char *at = w->out->data + w->out->len;
+    if (w->first & bit) {
+        memcpy(at, text + 1, len - 1);
+        len--;
+    } else {
+        memcpy(at, text, len);
+    }
+    w->out->len += len;
+    w->out->data[w->out->len] = '\0';
+    w->first |= bit;
+}
 
 #endif

@@ -35,12 +35,8 @@ void sb_truncate(struct str *s, size_t len)
     }
 }
 
-void sb_reserve(struct str *s, size_t more)
+void sb_grow(struct str *s, size_t more)
 {
-    /* `cap` counts the NUL's byte too. */
-    if (more < s->cap - s->len && s->cap > 0) {
-        return;
-    }
     WF_ASSERT(more < SIZE_MAX / 4 && s->len < SIZE_MAX / 4);
     size_t need = s->len + more + 1;
     size_t cap = s->cap < 32 ? 32 : s->cap * 2;

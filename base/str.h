@@ -22,7 +22,14 @@ struct slice {
 void sb_init(struct str *s);
 void sb_done(struct str *s);  /* frees; the struct is empty again. Fits CLEANUP(sb_done) */
 void sb_clear(struct str *s); /* keeps the memory */
-void sb_reserve(struct str *s, size_t more);
+void sb_grow(struct str *s, size_t more); /* sb_reserve() where there is too little room */
+static inline void sb_reserve(struct str *s, size_t more)
+{
+    /* `cap` counts the NUL's byte too. */
+    if (more >= s->cap - s->len) {
+        sb_grow(s, more);
+    }
+}
 void sb_add(struct str *s, const void *data, size_t len);
 void sb_puts(struct str *s, const char *text);
 void sb_printf(struct str *s, const char *fmt, ...) __attribute__((format(printf, 2, 3)));

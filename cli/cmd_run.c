@@ -129,7 +129,7 @@ static int write_reports(struct show *s)
     struct err err = {0};
     int r = 0;
     if (summary && !text_ends(summary, ".md")) {
-        r = report_summary_json(s->setup.store, run_id(s->run), summary, &err);
+        r = report_summary_json(s->setup.store, s->run, summary, &err);
         summary = NULL;
     }
     if (r >= 0 && (summary || junit)) {

@@ -209,14 +209,20 @@ static void summary_markdown(const struct past_run *p, struct str *out)
     }
 }
 
-int report_summary_json(struct store *s, const char *run, const char *file, struct err *err)
+static const struct entry *known_entry(uint32_t instance, void *arg)
 {
+    return run_entry(arg, instance);
+}
+
+int report_summary_json(struct store *s, struct run *run, const char *file, struct err *err)
+{
+    const struct history_known known = {known_entry, run};
     struct new_file f;
     int r = new_file_open(file, 0644, &f, err);
     if (r < 0) {
         return r;
     }
-    r = history_write(s, run, &f, err);
+    r = history_write(s, run_id(run), &known, &f, err);
     int end = new_file_end(&f, false, r < 0, err);
     return r < 0 ? r : end;
 }

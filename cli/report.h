@@ -18,7 +18,7 @@ void report_end(const struct cli *c, struct run *r, int64_t took_ms, struct str 
 /* The steps of a run as a table (wf show). */
 void report_table(const struct cli *c, const struct past_run *p, struct str *out);
 /* --summary FILE: as `wf show --json`; below as Markdown, when the name ends in .md. */
-int report_summary_json(struct store *s, const char *run, const char *file, struct err *err);
+int report_summary_json(struct store *s, struct run *run, const char *file, struct err *err);
 int report_summary(const struct past_run *p, const char *file, struct err *err);
 /* --junit FILE: one testcase per step: cached = passed; skipped, cancelled = skipped. */
 int report_junit(const struct past_run *p, const char *file, struct err *err);

@@ -386,30 +386,57 @@ static void take_log_file(struct replay *p, struct past_step *s)
     }
 }
 
-int history_fill(struct store *store, struct past_run *run, uint32_t from, uint32_t count,
-                 struct arena *a, struct err *err)
+/* Of the entries of some instances: those at hand, and the others from the store. */
+static int find_entries(struct replay *p, const struct history_known *known, uint32_t from,
+                        uint32_t count, struct entry *ret, struct err *err)
 {
-    struct replay rest = {.store = store, .arena = a, .run = run}, *p = &rest;
-    int64_t *ids = xcalloc(count, sizeof(*ids));
-    struct entry *entries = xcalloc(count, sizeof(*entries));
-    int rc;
+    CLEANUP(cleanup_free) int64_t *ids = xcalloc(count, sizeof(*ids));
+    uint32_t unknown = 0;
+    int rc = 0;
 
     for (uint32_t i = 0; i < count; i++) {
-        ids[i] = run->steps[from + i].status.entry;
+        ids[i] = p->run->steps[from + i].status.entry;
+        const struct entry *e = known && ids[i] ? known->entry(from + i, known->arg) : NULL;
+        bool same = e && e->id == ids[i];
+        unknown += ids[i] && !same;
+        ids[i] = same ? 0 : ids[i];
     }
-    rc = entry_get_many(p->store, ids, count, p->arena, entries, err);
+    if (unknown > 0) {
+        rc = entry_get_many(p->store, ids, count, p->arena, ret, err);
+    }
+    for (uint32_t i = 0; known && i < count && rc >= 0; i++) {
+        if (ids[i] == 0 && p->run->steps[from + i].status.entry) {
+            ret[i] = *known->entry(from + i, known->arg);
+        }
+    }
+    return rc;
+}
+
+static void take_entry(struct replay *p, struct past_step *s, const struct entry *e)
+{
+    struct result *r;
+
+    s->key = e->key;
+    r = arena_alloc(p->arena, sizeof(*r));
+    if (result_decode(e->data, e->data_len, p->arena, r, NULL) == 0) {
+        s->result = r;
+    }
+}
+
+int history_fill(struct store *store, struct past_run *run, uint32_t from, uint32_t count,
+                 const struct history_known *known, struct arena *a, struct err *err)
+{
+    struct replay rest = {.store = store, .arena = a, .run = run}, *p = &rest;
+    struct entry *entries = xcalloc(count, sizeof(*entries));
+    int rc = find_entries(p, known, from, count, entries, err);
+
     for (uint32_t i = 0; i < count && rc >= 0; i++) {
         struct past_step *s = &run->steps[from + i];
-        struct result *r;
         s->duration_ms = s->status.ended_us > s->status.started_us
                              ? (s->status.ended_us - s->status.started_us) / 1000
                              : 0;
         if (entries[i].id) {
-            s->key = entries[i].key;
-            r = arena_alloc(p->arena, sizeof(*r));
-            if (result_decode(entries[i].data, entries[i].data_len, p->arena, r, NULL) == 0) {
-                s->result = r;
-            }
+            take_entry(p, s, &entries[i]);
         }
         if (!s->result && s->status.state == INSTANCE_SUCCEEDED) {
             s->result = result_of_event(p, s->ended);
@@ -417,7 +444,6 @@ int history_fill(struct store *store, struct past_run *run, uint32_t from, uint3
         take_key(s);
         take_log_file(p, s);
     }
-    free(ids);
     free(entries);
     return rc < 0 ? rc : 0;
 }
@@ -547,7 +573,7 @@ int history_load(struct store *s, const char *id, struct arena *a, struct past_r
     int rc = history_load_bare(s, id, a, &run, err);
 
     for (uint32_t i = 0; rc >= 0 && i < run.n; i += SLICE) {
-        rc = history_fill(s, &run, i, run.n - i < SLICE ? run.n - i : SLICE, a, err);
+        rc = history_fill(s, &run, i, run.n - i < SLICE ? run.n - i : SLICE, NULL, a, err);
     }
     if (rc >= 0) {
         *ret = run;

@@ -12,6 +12,7 @@
 #include <stdint.h>
 
 struct arena;
+struct entry;
 struct err;
 struct jsonw;
 struct new_file;
@@ -51,16 +52,22 @@ struct past_run {
 /* The whole run by replay. Everything lives in `a`. */
 int history_load(struct store *s, const char *id, struct arena *a, struct past_run *ret,
                  struct err *err);
+/* Entries that the caller has in memory, so that they are not read again: the one that an instance used, or NULL. They outlive the call. */
+struct history_known {
+    const struct entry *(*entry)(uint32_t instance, void *arg);
+    void *arg;
+};
 /* The same in parts, for what is only passed over: without what came of the steps (key, result, duration_ms, log_file), which history_fill() adds for some of them, in an arena
  * that may go when they were seen. */
 int history_load_bare(struct store *s, const char *id, struct arena *a, struct past_run *ret,
                       struct err *err);
 int history_fill(struct store *s, struct past_run *run, uint32_t from, uint32_t count,
-                 struct arena *a, struct err *err);
+                 const struct history_known *known /* or NULL */, struct arena *a, struct err *err);
 /* As `wf show --json` and `--summary` print it (cli.md). Streams: 100,000 steps cost well under a second. */
 void history_json(const struct past_run *r, struct jsonw *w);
 /* The same text of a run that is not loaded, in little memory; on one line, with its end. */
-int history_write(struct store *s, const char *id, struct new_file *f, struct err *err);
+int history_write(struct store *s, const char *id, const struct history_known *known /* or NULL */,
+                  struct new_file *f, struct err *err);
 /* The entry an instance used or made in the newest runs of its workflow (explain); 0: none. `wf plan` and misses use it. */
 int64_t history_last_entry(struct store *s, const char *workflow, const char *instance,
                            struct err *err);

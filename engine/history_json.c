@@ -12,11 +12,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { PAYLOAD_MAX = 8 << 20, PART = 256, OUT_MAX = 48 << 10 };
+enum { PAYLOAD_MAX = 8 << 20, PART = 128, OUT_MAX = 48 << 10 };
 
-static void put_raw(struct jsonw *w, const char *key, const char *json)
+static void put_value(struct jsonw *w, const char *json)
 {
-    jw_key(w, key);
     if (json && *json) {
         jw_raw(w, json, strlen(json));
     } else {
@@ -28,7 +27,8 @@ static void put_json(struct jsonw *w, const char *key, const json_t *j)
 {
     char *text = j ? json_dumps(j, JSON_COMPACT | JSON_ENCODE_ANY | JSON_REAL_PRECISION(15)) : NULL;
 
-    put_raw(w, key, text);
+    jw_key(w, key);
+    put_value(w, text);
     free(text);
 }
 
@@ -40,7 +40,7 @@ static void put_matrix(struct jsonw *w, const char *name)
     if (!at) {
         return;
     }
-    jw_key(w, "matrix");
+    JW_KEY(w, "matrix");
     jw_object(w);
     while (*at && *at != ']') {
         const char *key = ++at, *value;
@@ -81,15 +81,17 @@ static void put_cache(struct jsonw *w, const struct past_step *s, const json_t *
     if (!verdict) {
         return;
     }
-    jw_key(w, "cache");
+    JW_KEY(w, "cache");
     jw_object(w);
-    jw_kv_text(w, "verdict", verdict);
+    JW_KEY(w, "verdict");
+    jw_text(w, verdict);
     if (!digest_is_zero(&s->key)) {
-        jw_key(w, "key");
+        JW_KEY(w, "key");
         jw_digest(w, &s->key);
     }
     if (s->result && s->result->run) {
-        jw_kv_text(w, "made_by", s->result->run);
+        JW_KEY(w, "made_by");
+        jw_text(w, s->result->run);
     }
     if (note) {
         put_json(w, "note", note);
@@ -97,7 +99,8 @@ static void put_cache(struct jsonw *w, const struct past_step *s, const json_t *
     if (why) {
         put_json(w, "why", why);
     } else {
-        put_raw(w, "why", "[]");
+        JW_KEY(w, "why");
+        put_value(w, "[]");
     }
     jw_end_object(w);
 }
@@ -106,31 +109,36 @@ static void put_output(struct jsonw *w, const struct result_output *o)
 {
     jw_key(w, o->name);
     jw_object(w);
-    jw_key(w, "digest");
+    JW_KEY(w, "digest");
     jw_digest(w, &o->digest);
-    jw_kv_i64(w, "bytes", (int64_t)o->bytes);
-    jw_kv_text(w, "path", o->path);
-    jw_kv_text(w, "kind", o->kind == OBJECT_TREE ? "folder" : "file");
+    JW_KEY(w, "bytes");
+    jw_i64(w, (int64_t)o->bytes);
+    JW_KEY(w, "path");
+    jw_text(w, o->path);
+    JW_KEY(w, "kind");
+    jw_text(w, o->kind == OBJECT_TREE ? "folder" : "file");
     jw_end_object(w);
 }
 
 static void put_result(struct jsonw *w, const struct result *r)
 {
-    jw_key(w, "outputs");
+    JW_KEY(w, "outputs");
     jw_object(w);
     for (uint32_t k = 0; k < r->n_outputs; k++) {
         put_output(w, &r->outputs[k]);
     }
     jw_end_object(w);
-    jw_key(w, "values");
+    JW_KEY(w, "values");
     jw_object(w);
     for (uint32_t k = 0; k < r->n_values; k++) {
         jw_kv_text(w, r->values[k].name, r->values[k].text);
     }
     jw_end_object(w);
-    put_raw(w, "metrics", r->metrics ? r->metrics : "{}");
+    JW_KEY(w, "metrics");
+    put_value(w, r->metrics ? r->metrics : "{}");
     if (r->source) {
-        put_raw(w, "source", r->source);
+        JW_KEY(w, "source");
+        put_value(w, r->source);
     }
 }
 
@@ -139,19 +147,22 @@ static void put_end(struct jsonw *w, const struct past_step *s, const json_t *en
     static const char *const members[] = {"exit_code", "signal", "error", "because", "note"};
 
     if (s->status.state == INSTANCE_SUCCEEDED || s->status.state == INSTANCE_CACHED) {
-        jw_kv_i64(w, "exit_code", 0);
+        JW_KEY(w, "exit_code");
+        jw_i64(w, 0);
     }
-    for (size_t k = 0; k < ARRAY_LEN(members); k++) {
+    for (size_t k = 0; ended && k < ARRAY_LEN(members); k++) {
         const json_t *j = json_object_get(ended, members[k]);
         if (j) {
             put_json(w, members[k], j);
         }
     }
     if (s->status.tolerated) {
-        jw_kv_bool(w, "tolerated", true);
+        JW_KEY(w, "tolerated");
+        jw_bool(w, true);
     }
     if (s->log_file) {
-        jw_kv_text(w, "log_file", s->log_file);
+        JW_KEY(w, "log_file");
+        jw_text(w, s->log_file);
     }
 }
 
@@ -170,16 +181,23 @@ static void put_step(struct jsonw *w, const struct past_step *s)
                (s->status.attempts > 0 || s->status.state == INSTANCE_CACHED);
 
     jw_object(w);
-    jw_kv_text(w, "name", s->name);
-    jw_kv_text(w, "step", s->step);
-    jw_kv_text(w, "kind", s->kind);
+    JW_KEY(w, "name");
+    jw_text(w, s->name);
+    JW_KEY(w, "step");
+    jw_text(w, s->step);
+    JW_KEY(w, "kind");
+    jw_text(w, s->kind);
     put_matrix(w, s->name);
-    jw_kv_text(w, "status", instance_state_names[s->status.state]);
-    jw_kv_i64(w, "attempts", s->status.attempts);
-    jw_kv_time(w, "started_at", ran ? s->status.started_us / 1000 : 0);
-    jw_key(w, "duration_seconds");
-    jw_real(w, (double)s->duration_ms / 1000);
-    jw_kv_text(w, "executor", s->executor);
+    JW_KEY(w, "status");
+    jw_text(w, instance_state_names[s->status.state]);
+    JW_KEY(w, "attempts");
+    jw_i64(w, s->status.attempts);
+    JW_KEY(w, "started_at");
+    jw_time(w, ran ? s->status.started_us / 1000 : 0);
+    JW_KEY(w, "duration_seconds");
+    jw_seconds(w, s->duration_ms);
+    JW_KEY(w, "executor");
+    jw_text(w, s->executor);
     put_end(w, s, ended);
     put_cache(w, s, started);
     if (s->result) {
@@ -208,11 +226,13 @@ static void put_head(struct jsonw *w, const struct past_run *r)
     jw_kv_text(w, "trigger", r->row.trigger);
     jw_kv_time(w, "started_at", r->row.started_ms);
     jw_kv_time(w, "ended_at", r->row.ended_ms);
-    put_raw(w, "git", r->row.git);
-    put_raw(w, "params", r->row.params);
+    jw_key(w, "git");
+    put_value(w, r->row.git);
+    jw_key(w, "params");
+    put_value(w, r->row.params);
     put_counts(w, &r->row);
     jw_key(w, "saved_seconds");
-    jw_real(w, (double)r->row.saved_ms / 1000);
+    jw_seconds(w, r->row.saved_ms);
     if (r->first_failure != UINT32_MAX) {
         jw_kv_text(w, "first_failure", r->steps[r->first_failure].name);
     }
@@ -254,10 +274,11 @@ static void pass_on(struct str *out, struct new_file *f)
 }
 
 static int write_part(struct store *s, struct past_run *run, uint32_t from, uint32_t count,
-                      struct jsonw *w, struct new_file *f, struct err *err)
+                      const struct history_known *known, struct jsonw *w, struct new_file *f,
+                      struct err *err)
 {
     struct arena *a = arena_new();
-    int rc = history_fill(s, run, from, count, a, err);
+    int rc = history_fill(s, run, from, count, known, a, err);
 
     for (uint32_t i = from; i < from + count && rc >= 0; i++) {
         put_step(w, &run->steps[i]);
@@ -271,7 +292,8 @@ static int write_part(struct store *s, struct past_run *run, uint32_t from, uint
     return rc;
 }
 
-int history_write(struct store *s, const char *id, struct new_file *f, struct err *err)
+int history_write(struct store *s, const char *id, const struct history_known *known,
+                  struct new_file *f, struct err *err)
 {
     CLEANUP(sb_done) struct str out = {0};
     struct arena *a = arena_new();
@@ -283,7 +305,7 @@ int history_write(struct store *s, const char *id, struct new_file *f, struct er
         jw_init(&w, &out, false);
         put_head(&w, &run);
         for (uint32_t i = 0; i < run.n && rc >= 0; i += PART) {
-            rc = write_part(s, &run, i, run.n - i < PART ? run.n - i : PART, &w, f, err);
+            rc = write_part(s, &run, i, run.n - i < PART ? run.n - i : PART, known, &w, f, err);
         }
         put_tail(&w);
         sb_putc(&out, '\n');

@@ -444,6 +444,11 @@ void run_each_running(struct run *r,
     }
 }
 
+const struct entry *run_entry(const struct run *r, uint32_t instance)
+{
+    return r->instances[instance].entry;
+}
+
 const struct result *run_result(struct run *r, uint32_t instance)
 {
     struct instance *i = &r->instances[instance];

@@ -12,6 +12,7 @@
 #include <stdint.h>
 
 struct container_options;
+struct entry;
 struct err;
 struct loop;
 struct run;
@@ -62,6 +63,8 @@ void run_each_running(struct run *r,
                       void (*fn)(uint32_t instance, int64_t since_us, int log_fd,
                                  int64_t expected_ms, void *arg),
                       void *arg);
+/* The entry that an instance reused, as long as the run is open; NULL: it reused none. */
+const struct entry *run_entry(const struct run *r, uint32_t instance);
 /* The result of an instance that succeeded or was reused, decoded; NULL otherwise. */
 const struct result *run_result(struct run *r, uint32_t instance);
 

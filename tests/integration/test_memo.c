@@ -5,6 +5,7 @@
 #include "base/fs.h"
 #include "base/json.h"
 #include "base/mem.h"
+#include "cache/entries.h"
 #include "cache/store.h"
 #include "engine/history.h"
 #include "tests/integration/rig.h"
@@ -191,6 +192,43 @@ static const struct past_step *past(const struct past_run *run, const char *name
     abort();
 }
 
+/* The same for the first and the third instance; nothing for the second. */
+static const struct entry *entry_at_hand(uint32_t instance, void *arg)
+{
+    return instance == 1 ? NULL : arg;
+}
+
+Test(memo, history_uses_entries_at_hand)
+{
+    struct arena *a = arena_new();
+    struct past_run run;
+    struct entry e;
+    char id[32];
+
+    rig_file(&rig, "data.csv", "1\n");
+    rig_run(&rig, chain, NULL);
+    rig_run(&rig, chain, NULL);
+    cr_assert_eq(history_resolve(rig.store, "latest", id, rig.err), 0, "%s", rig.err->msg);
+    cr_assert_eq(history_load_bare(rig.store, id, a, &run, rig.err), 0, "%s", rig.err->msg);
+    cr_assert_eq(entry_get(rig.store, run.steps[2].status.entry, a, &e, rig.err), 0, "%s",
+                 rig.err->msg);
+    struct digest right = e.key;
+    e.key.bytes[0] ^= 1; /* so that it can be told from what is read */
+    const struct history_known known = {entry_at_hand, &e};
+    cr_assert_eq(history_fill(rig.store, &run, 0, run.n, &known, a, rig.err), 0, "%s",
+                 rig.err->msg);
+    cr_expect(digest_eq(&run.steps[2].key, &e.key));
+    cr_expect_not(digest_eq(&run.steps[0].key, &e.key));
+    cr_expect_not(digest_is_zero(&run.steps[0].key));
+    cr_expect_not(digest_eq(&run.steps[0].key, &right));
+    cr_expect_not(digest_is_zero(&run.steps[1].key));
+    for (uint32_t i = 0; i < run.n; i++) {
+        cr_assert_not_null(run.steps[i].result);
+        cr_expect_eq(run.steps[i].result->n_outputs, 1);
+    }
+    arena_free(a);
+}
+
 Test(memo, history_is_the_run_again)
 {
     struct arena *a = arena_new();
@@ -233,7 +271,7 @@ Test(memo, history_is_the_run_again)
     CLEANUP(sb_done) struct str text = {0};
     struct new_file f;
     cr_assert_eq(new_file_open(file, 0644, &f, rig.err), 0, "%s", rig.err->msg);
-    cr_assert_eq(history_write(rig.store, id, &f, rig.err), 0, "%s", rig.err->msg);
+    cr_assert_eq(history_write(rig.store, id, NULL, &f, rig.err), 0, "%s", rig.err->msg);
     cr_assert_eq(access(file, F_OK), -1, "it appears when it is whole");
     cr_assert_eq(new_file_end(&f, false, false, rig.err), 0, "%s", rig.err->msg);
     cr_assert_eq(fs_read_file(file, 1 << 20, &text, rig.err), 0, "%s", rig.err->msg);

@@ -173,6 +173,63 @@ Test(base_json, reals_are_short_and_read_back)
     expect_real(-(double)INFINITY, "null");
 }
 
+Test(base_json, seconds_read_as_reals_do)
+{
+    static const int64_t ms[] = {0,         1,        10,           100,           999,
+                                 1000,      1001,     1500,         12340,         86400000,
+                                 -1,        -1500,    999999999999, 1000000000000, 1234567890123456,
+                                 INT64_MAX, INT64_MIN};
+
+    for (size_t i = 0; i < ARRAY_LEN(ms); i++) {
+        CLEANUP(sb_done) struct str s = {0}, real = {0};
+        struct jsonw w;
+        jw_init(&w, &real, false);
+        jw_real(&w, (double)ms[i] / 1000);
+        jw_init(&w, &s, false);
+        jw_seconds(&w, ms[i]);
+        cr_expect_str_eq(s.data, real.data, "%lld", (long long)ms[i]);
+    }
+}
+
+static void write_keys(struct jsonw *w, bool literal)
+{
+    jw_object(w);
+    for (int i = 0; i < 2; i++) {
+        if (literal) {
+            JW_KEY(w, "a_key");
+        } else {
+            jw_key(w, "a_key");
+        }
+        jw_array(w);
+        jw_object(w);
+        jw_end_object(w);
+        jw_object(w);
+        if (literal) {
+            JW_KEY(w, "b");
+        } else {
+            jw_key(w, "b");
+        }
+        jw_text(w, "c");
+        jw_end_object(w);
+        jw_end_array(w);
+    }
+    jw_end_object(w);
+}
+
+Test(base_json, literal_keys_are_keys)
+{
+    for (int pretty = 0; pretty < 2; pretty++) {
+        CLEANUP(sb_done) struct str s = {0}, plain = {0};
+        struct jsonw w;
+        jw_init(&w, &s, pretty);
+        write_keys(&w, true);
+        jw_init(&w, &plain, pretty);
+        write_keys(&w, false);
+        cr_expect_str_eq(s.data, plain.data);
+        cr_expect_eq(s.len, strlen(s.data));
+    }
+}
+
 Test(base_json, reals_do_not_follow_the_locale)
 {
     if (!setlocale(LC_NUMERIC, "de_DE.UTF-8") && !setlocale(LC_NUMERIC, "fr_FR.UTF-8")) {
