@@ -6,8 +6,10 @@
 #include "base/db.h"
 #include "base/err.h"
 #include "base/mem.h"
+#include "base/str.h"
 #include "cache/entries_internal.h"
 #include "cache/objects.h"
+#include "cache/pack.h"
 #include "cache/store_internal.h"
 
 #include <stdlib.h>
@@ -258,10 +260,15 @@ int entry_action(struct store *s, int64_t id, struct arena *a, const char **ret_
     if (rc <= 0) {
         return rc < 0 ? rc : 1;
     }
+    CLEANUP(sb_done) struct str text = {0};
     const void *action = db_blob(row, 0, &len);
-    const char *copy = arena_strndup(a, action ? action : "", action ? len : 0);
     const void *work = db_blob(row, 1, &work_len);
-    *ret_action = copy;
+    rc = action_unpack(action ? action : "", action ? len : 0, work, work ? work_len : 0, &text,
+                       err);
+    if (rc < 0) {
+        return rc;
+    }
+    *ret_action = arena_strndup(a, sb_text(&text), text.len);
     *ret_work = arena_strndup(a, work ? work : "{}", work ? work_len : 2);
     return 0;
 }

@@ -11,6 +11,7 @@
 #include "cache/failpoint.h"
 #include "cache/manifest.h"
 #include "cache/objects_internal.h"
+#include "cache/pack.h"
 #include "cache/store_internal.h"
 
 #include <fcntl.h>
@@ -137,28 +138,49 @@ static int made_meanwhile(struct db *db, const struct entry_new *e, int64_t *ret
     return rc;
 }
 
+/* Rows of all that is named; with them what the whole store holds. */
+static int insert_objects(const struct insertion *in, struct err *err)
+{
+    int64_t added = 0, bytes = 0;
+
+    for (size_t i = 0; i < in->objects.len; i++) {
+        CLEANUP(db_row_done) struct db_row *row = NULL;
+        const struct named *n = &in->objects.items[i];
+        int rc = db_query(in->db, SQL_OBJECT_ADD, &row, err, "ii", object_head(&n->digest, n->kind),
+                          (int64_t)n->bytes);
+        rc = rc < 0 ? rc : db_step(row, err);
+        if (rc < 0) {
+            return rc;
+        }
+        if (db_i64(row, 0) == 1) {
+            added++;
+            bytes += (int64_t)n->bytes;
+        }
+    }
+    int64_t rc = db_run(in->db, SQL_TOTAL_ADD, err, "iii", (int64_t)1, added, bytes);
+    return rc < 0 ? (int)rc : 0;
+}
+
 static int insert_rows(const struct insertion *in, const struct entry_new *e, int64_t *ret_id,
                        struct err *err)
 {
     CLEANUP(sb_done) struct str data = {0};
+    CLEANUP(sb_done) struct str action = {0};
     struct db *db = in->db;
     int64_t rc =
         db_run(db, SQL_WORK_ADD, err, "ib", digest_head(&e->work_digest), e->work, e->work_len);
 
-    for (size_t i = 0; i < in->objects.len && rc >= 0; i++) {
-        const struct named *n = &in->objects.items[i];
-        rc = db_run(db, SQL_OBJECT_ADD, err, "ii", object_head(&n->digest, n->kind),
-                    (int64_t)n->bytes);
-    }
+    rc = rc < 0 ? rc : insert_objects(in, err);
     if (rc < 0) {
         return (int)rc;
     }
     result_encode(e->result, &data);
+    action_pack(e->action, e->action_len, &e->work_digest, &action);
     rc = db_run(db, SQL_ENTRY_INSERT, err, "ibiiibittbb", digest_head(&e->key), e->key.bytes,
                 (size_t)DIGEST_SIZE, store_batch(in->store, db), e->result->began_at_ms,
                 e->result->duration_ms, sb_text(&data), data.len, digest_head(&e->work_digest),
                 e->workflow, e->step, e->has_identity ? e->identity.bytes : NULL,
-                (size_t)DIGEST_SIZE, e->action, e->action_len);
+                (size_t)DIGEST_SIZE, sb_text(&action), action.len);
     if (rc < 0) {
         return (int)rc;
     }
@@ -200,6 +222,7 @@ struct release {
     struct db *db;
     struct freed *freed;
     struct err *err;
+    int64_t objects, bytes; /* rows that go, whether or not their files do */
 };
 
 /* The other kind of the same content may still be named. */
@@ -252,6 +275,8 @@ static int release_object(const struct digest *d, uint64_t bytes, enum object_ki
         }
     }
     int64_t rc = db_run(r->db, SQL_OBJECT_FORGET, r->err, "i", head);
+    r->objects++;
+    r->bytes += (int64_t)bytes;
     return rc < 0 ? (int)rc : unlink_unnamed(r, d, bytes, kind);
 }
 
@@ -307,7 +332,7 @@ static int remove_rows(struct db *db, int64_t id, const struct entry_row *e, str
 
 int entry_remove(struct store *s, struct db *db, int64_t id, struct freed *freed, struct err *err)
 {
-    struct release r = {s, db, freed, err};
+    struct release r = {.store = s, .db = db, .freed = freed, .err = err};
     struct entry_row e = {0};
     int rc = read_entry(db, id, &e, err);
 
@@ -321,7 +346,9 @@ int entry_remove(struct store *s, struct db *db, int64_t id, struct freed *freed
                 rc = 0;
             }
         }
-        rc = rc < 0 ? rc : 1;
+        int64_t n =
+            rc < 0 ? rc : db_run(db, SQL_TOTAL_ADD, err, "iii", INT64_C(-1), -r.objects, -r.bytes);
+        rc = n < 0 ? (int)n : 1;
     }
     sb_done(&e.result);
     return rc;

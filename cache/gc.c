@@ -228,20 +228,16 @@ struct total {
 
 static int read_total(struct gc *g, struct total *ret, struct err *err)
 {
-    CLEANUP(db_row_done) struct db_row *objects = NULL;
-    CLEANUP(db_row_done) struct db_row *entries = NULL;
-    struct db *db = store_db(g->store);
+    CLEANUP(db_row_done) struct db_row *row = NULL;
 
-    int rc = db_query(db, SQL_OBJECT_TOTAL, &objects, err, "");
-    rc = rc < 0 ? rc : db_step(objects, err);
-    rc = rc < 0 ? rc : db_query(db, SQL_ENTRY_BOUNDS, &entries, err, "");
-    rc = rc < 0 ? rc : db_step(entries, err);
+    int rc = db_query(store_db(g->store), SQL_TOTAL_GET, &row, err, "");
+    rc = rc < 0 ? rc : db_step(row, err);
     if (rc < 0) {
         return rc;
     }
-    ret->objects = (uint64_t)db_i64(objects, 0);
-    ret->bytes = (uint64_t)db_i64(objects, 1);
-    ret->entries = (uint64_t)db_i64(entries, 0);
+    ret->entries = (uint64_t)db_i64(row, 0);
+    ret->objects = (uint64_t)db_i64(row, 1);
+    ret->bytes = (uint64_t)db_i64(row, 2);
     return 0;
 }
 

@@ -4,6 +4,8 @@
  *  - objects and works have such a head as their row id: no index at all. Two that share a head share a count: at worst a file stays longer than needed. The head of a
  *    tree has its lowest bit flipped, so that a file with a manifest's content is counted apart.
  *  - identities only for entries under the policies `time` and `change`.
+ *  - totals is one row: what all entries and objects rows come to, kept in each transaction that adds or removes some, so that nobody counts ten million rows.
+ *  - actions are packed (pack.h), beside the work document that many share.
  *  - hits lies beside entries, so that housekeeping walks 12 bytes an entry, not the entry. `entry` never repeats (AUTOINCREMENT): runs name entries by it.
  * The last columns of `runs` are the large ones: what stands before them is read without walking their overflow pages. */
 #include "cache/statements.h"
@@ -22,6 +24,9 @@ static const char schema_1[] =
     " STRICT;"
     "CREATE TABLE objects(head INTEGER PRIMARY KEY, refs INTEGER NOT NULL,"
     " bytes INTEGER NOT NULL) STRICT;"
+    "CREATE TABLE totals(entries INTEGER NOT NULL, objects INTEGER NOT NULL,"
+    " bytes INTEGER NOT NULL) STRICT;"
+    "INSERT INTO totals VALUES(0, 0, 0);"
     "CREATE TABLE entries(id INTEGER PRIMARY KEY AUTOINCREMENT, head INTEGER NOT NULL,"
     " key BLOB NOT NULL, batch INTEGER, made_at INTEGER NOT NULL, duration INTEGER NOT NULL,"
     " result BLOB NOT NULL, work INTEGER NOT NULL, workflow TEXT, step TEXT, identity BLOB,"

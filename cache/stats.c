@@ -20,21 +20,21 @@ static uint64_t file_bytes(const struct store *s, const char *name)
 
 static int read_content(struct store *s, struct cache_stats *st, struct err *err)
 {
-    CLEANUP(db_row_done) struct db_row *objects = NULL;
+    CLEANUP(db_row_done) struct db_row *total = NULL;
     CLEANUP(db_row_done) struct db_row *entries = NULL;
 
-    int rc = db_query(s->db, SQL_OBJECT_TOTAL, &objects, err, "");
-    rc = rc < 0 ? rc : db_step(objects, err);
+    int rc = db_query(s->db, SQL_TOTAL_GET, &total, err, "");
+    rc = rc < 0 ? rc : db_step(total, err);
     rc = rc < 0 ? rc : db_query(s->db, SQL_ENTRY_BOUNDS, &entries, err, "");
     rc = rc < 0 ? rc : db_step(entries, err);
     if (rc < 0) {
         return rc;
     }
-    st->objects = (uint64_t)db_i64(objects, 0);
-    st->object_bytes = (uint64_t)db_i64(objects, 1);
-    st->entries = (uint64_t)db_i64(entries, 0);
-    st->oldest_ms = db_i64(entries, 1);
-    st->newest_ms = db_i64(entries, 2);
+    st->entries = (uint64_t)db_i64(total, 0);
+    st->objects = (uint64_t)db_i64(total, 1);
+    st->object_bytes = (uint64_t)db_i64(total, 2);
+    st->oldest_ms = db_i64(entries, 0);
+    st->newest_ms = db_i64(entries, 1);
     return 0;
 }
 
