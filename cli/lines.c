@@ -31,7 +31,8 @@ static const char *const event_names[EVENT_TYPE_COUNT] = {[EVENT_STARTED] = "sta
                                                           [EVENT_RUN_STARTED] = "run_started",
                                                           [EVENT_RUN_STOPPING] = "run_stopping",
                                                           [EVENT_RUN_ENDED] = "run_ended",
-                                                          [EVENT_WARNING] = "warning"};
+                                                          [EVENT_WARNING] = "warning",
+                                                          [EVENT_WAITING] = "waiting"};
 
 static json_t *payload_of(const struct event *e)
 {
@@ -208,6 +209,10 @@ void lines_event(const struct cli *c, struct run *r, struct store *s, const stru
             sb_printf(out, "  %s", member(p, "because"));
         }
         sb_putc(out, '\n');
+        break;
+    case EVENT_WAITING:
+        add_status(c, out, TONE_DIM, event_names[e->type], name);
+        sb_printf(out, "  %s\n", member(p, "because"));
         break;
     case EVENT_WARNING:
         sb_printf(out, "%swarning%s   %s\n", tone_on(c->colour, TONE_WARN), tone_off(c->colour),

@@ -68,6 +68,29 @@ static void draw_running(uint32_t instance, int64_t since_us, int log_fd, int64_
     d->p->lines++;
 }
 
+static void draw_waiting(uint32_t instance, const char *because, void *arg)
+{
+    struct drawing *d = arg;
+    if (d->shown == SHOWN_STEPS) {
+        d->hidden++;
+        return;
+    }
+    d->shown++;
+    const char *name = run_plan(d->p->run)->instances[instance].name;
+    bool colour = d->p->cli->err_colour;
+    int room = d->p->cli->width - 4, used;
+    struct str line = {0};
+    sb_printf(&line, "%.*s  %s", room / 2, name, because);
+    used = (int)line.len < room ? (int)line.len : room;
+    while (used > 0 && used < (int)line.len && ((unsigned char)line.data[used] & 0xc0) == 0x80) {
+        used--;
+    }
+    sb_printf(d->out, "  %s%.*s%s\n", tone_on(colour, TONE_DIM), used, sb_text(&line),
+              tone_off(colour));
+    sb_done(&line);
+    d->p->lines++;
+}
+
 /* The log's last whole or begun line, printable bytes only. */
 static void draw_last_line(struct drawing *d)
 {
@@ -129,6 +152,7 @@ static void draw(void *arg)
     wipe(p, &out);
     struct drawing d = {.p = p, .out = &out, .longest_fd = -1};
     run_each_running(p->run, draw_running, &d);
+    run_each_waiting(p->run, draw_waiting, &d);
     if (d.hidden > 0) {
         sb_printf(&out, "  and %d more\n", d.hidden);
         p->lines++;

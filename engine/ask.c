@@ -203,6 +203,16 @@ static void answered(struct run *r, uint32_t instance, const struct question *q,
     }
 }
 
+/* No attempt comes of it now. */
+static void give_back(struct task *t)
+{
+    struct run *r = t->run;
+
+    flight_release(r, t->instance);
+    sched_unclaim(r, t);
+    task_free(t);
+}
+
 /* The question of an instance that holds a slot is answered. */
 static void answered_in_slot(struct task *t)
 {
@@ -210,26 +220,29 @@ static void answered_in_slot(struct task *t)
     struct decision d = {.verdict = VERDICT_MISS};
     struct err err = {0};
     uint32_t i = t->instance;
+    enum flight_word others = flight_claim(t);
 
-    if (t->question.memoized && !t->question.has_identity && step_of(r, i)->cache.ttl_ms == 0 &&
-        keys_same(&r->keys, i, &t->question.key) && keys_find(&r->keys, &t->question.key) == i) {
+    if (others == FLIGHT_ALONE && t->question.memoized && !t->question.has_identity &&
+        step_of(r, i)->cache.ttl_ms == 0 && keys_same(&r->keys, i, &t->question.key) &&
+        keys_find(&r->keys, &t->question.key) == i) {
         attempt_begin(t, &d); /* asked and missed a moment ago */
         return;
     }
+    /* Asked with the claim in hand: what another run made before it let go is found now. */
     if (decide(&r->decider, i, &t->question, t->arena, &d, &err) < 0) {
-        sched_unclaim(r, t);
-        task_free(t);
+        give_back(t);
         fail_instance(r, i, "failed", err.msg);
-        return;
-    }
-    if (d.verdict == VERDICT_HIT) {
+    } else if (d.verdict == VERDICT_HIT) {
+        flight_release(r, i);
         sched_unclaim(r, t);
         hit(r, i, &d);
         task_free(t);
     } else if (wait_for_drop(r, i, &d) ||
                (d.verdict == VERDICT_MISS && wait_or_lead(r, i, &t->question.key))) {
-        sched_unclaim(r, t);
-        task_free(t);
+        give_back(t);
+    } else if (d.verdict == VERDICT_MISS && others == FLIGHT_ELSEWHERE) {
+        flight_wait(r, i, &t->question);
+        give_back(t);
     } else {
         attempt_begin(t, &d);
     }

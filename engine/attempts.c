@@ -278,6 +278,9 @@ static void on_end(struct attempt *a, const struct attempt_end *end, void *arg)
 
     r->epoch++;
     sched_unclaim(r, t);
+    if (end->outcome != ATTEMPT_SUCCEEDED) { /* else when its entry is committed */
+        flight_release(r, t->instance);
+    }
     /* A retry makes a task of its own. */
     r->instances[t->instance].task = NULL;
     if (end->outcome == ATTEMPT_SUCCEEDED) {
@@ -300,6 +303,7 @@ void on_committed(const struct success *s, void *arg)
     struct instance *i = &r->instances[s->instance];
 
     i->committed = true;
+    flight_release(r, s->instance);
     r->state.instances[s->instance].entry = s->ret_entry;
     if (s->ret_problem) {
         CLEANUP(cleanup_free)
@@ -372,6 +376,7 @@ void attempt_begin(struct task *t, struct decision *d)
     started_payload(t, d, &payload);
     emit(r, EVENT_STARTED, t->instance, sb_text(&payload), payload.len);
     if (t->cancelled) { /* by a subscriber, before there was anything to end */
+        flight_release(r, t->instance);
         sched_unclaim(r, t);
         ended_cancelled(r, t);
         task_free(t);
@@ -384,6 +389,7 @@ void attempt_begin(struct task *t, struct decision *d)
                                                  : ATTEMPT_FAILED,
                                   .exit_code = -1,
                                   .error = err.msg};
+        flight_release(r, t->instance);
         sched_unclaim(r, t);
         r->instances[t->instance].task = NULL;
         ended_badly(r, t, &end);

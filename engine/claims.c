@@ -298,14 +298,18 @@ bool claims_who(struct claims *c, const struct digest *key, struct claim_holder 
     return found;
 }
 
-bool claims_ours(struct claims *c, const struct claim_holder *holder)
+bool claims_ours(struct claims *c, const struct digest *key)
 {
     struct run_record at = c->self;
+    struct claim_holder holder;
     char step[sizeof(at.parent_step)];
 
-    copy_cut(step, sizeof(step), holder->step);
+    if (!at.parent[0] || !claims_who(c, key, &holder)) {
+        return false;
+    }
+    copy_cut(step, sizeof(step), holder.step);
     for (int depth = 0; depth < MAX_DEPTH && at.parent[0]; depth++) {
-        if (strcmp(at.parent, holder->run) == 0 && strcmp(at.parent_step, step) == 0) {
+        if (strcmp(at.parent, holder.run) == 0 && strcmp(at.parent_step, step) == 0) {
             return true;
         }
         if (id_time_ms(at.parent) < 0 || !read_run(c, at.parent, NULL, &at)) {

@@ -274,8 +274,10 @@ static int on_event(const struct event *e, void *arg)
     if (e->type == EVENT_STARTED) {
         s->started = keep_payload(p, e);
         s->ended = NULL;
+    } else if (e->type == EVENT_HIT) {
+        s->ended = NULL; /* what it waited for, or failed with before */
     } else if (e->type == EVENT_SUCCEEDED || e->type == EVENT_FAILED || e->type == EVENT_SKIPPED ||
-               e->type == EVENT_CANCELLED) {
+               e->type == EVENT_CANCELLED || e->type == EVENT_WAITING) {
         s->ended = keep_payload(p, e);
     }
     return 0;

@@ -178,6 +178,7 @@ static int own(struct run *r, struct err *err)
     if (rc < 0) {
         return rc;
     }
+    flight_open(r);
     rc = fs_mkdirs(r->work_dir, 0700, err);
     if (rc < 0) {
         return rc;
@@ -352,6 +353,7 @@ void run_close(struct run *r)
     slots_free(r->slots);
     asker_free(r->asker);
     close_executors(r);
+    flight_close(r);
     if (r->live_fd >= 0) {
         store_unlive(r->o.store, r->id, r->live_fd);
     }

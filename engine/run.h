@@ -65,6 +65,9 @@ void run_each_running(struct run *r,
                       void *arg);
 /* The entry that an instance reused, as long as the run is open; NULL: it reused none. */
 const struct entry *run_entry(const struct run *r, uint32_t instance);
+/* The instances that wait for another run, for the display: what for, in words. */
+void run_each_waiting(struct run *r, void (*fn)(uint32_t instance, const char *because, void *arg),
+                      void *arg);
 /* The result of an instance that succeeded or was reused, decoded; NULL otherwise. */
 const struct result *run_result(struct run *r, uint32_t instance);
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* A run from inside, shared by run.c (opening, closing), checks.c (before anything runs), sched.c (readiness, queues, slots), ask.c (questions and answers), attempts.c (start, retry, end), finish.c
+/* A run from inside, shared by run.c (opening, closing), checks.c (before anything runs), sched.c (readiness, queues, slots), ask.c (questions and answers), flight.c (other runs), attempts.c (start, retry, end), finish.c
  * (stopping, finally, the end), partial.c and emit.c (events). One thread: the loop's. No recursion: whatever follows from an event is put into a queue, and sched_turn() works the queues off. */
 #ifndef WF_ENGINE_RUN_IMPL_H
 #define WF_ENGINE_RUN_IMPL_H
@@ -11,20 +11,22 @@
 #include "engine/keys.h"
 #include "engine/run.h"
 
+struct flight;
 struct loop_idle;
 struct statcache;
 struct timer;
 
 /* Where an instance is on its way; its state (state.h) says what became of it. */
 enum phase {
-    PHASE_IDLE,    /* its step is not released yet */
-    PHASE_TO_ASK,  /* in run->to_ask */
-    PHASE_ASKING,  /* its inputs are being read; has a task */
-    PHASE_READY,   /* in run->ready */
-    PHASE_PARKED,  /* in its step's list (max_parallel) or run->starved (resources) */
-    PHASE_WAITING, /* another instance works on the same key */
-    PHASE_RUNNING, /* holds a slot; has a task */
-    PHASE_RETRY,   /* waits for its time; has a task */
+    PHASE_IDLE,      /* its step is not released yet */
+    PHASE_TO_ASK,    /* in run->to_ask */
+    PHASE_ASKING,    /* its inputs are being read; has a task */
+    PHASE_READY,     /* in run->ready */
+    PHASE_PARKED,    /* in its step's list (max_parallel) or run->starved (resources) */
+    PHASE_WAITING,   /* another instance works on the same key */
+    PHASE_ELSEWHERE, /* another run does */
+    PHASE_RUNNING,   /* holds a slot; has a task */
+    PHASE_RETRY,     /* waits for its time; has a task */
     PHASE_OVER
 };
 
@@ -108,6 +110,7 @@ struct run {
     uint32_t released_at, released_end;
     bool *marks; /* per step; scratch, false between uses */
     struct keys keys;
+    struct flight *flight;
     struct task *tasks;
     uint32_t asked, asking, running, max_parallel, open_main, open_finally;
     struct resources machine, in_use;
@@ -179,6 +182,20 @@ void ask_push(struct run *r, uint32_t instance);
 void ask_one(struct run *r, uint32_t instance);   /* popped from to_ask */
 void ask_begin(struct run *r, uint32_t instance); /* a slot is free: asks again, then starts */
 void ask_release_waiters(struct run *r, uint32_t instance, bool found);
+
+/* --- flight.c: of all runs on the store one works on a key --- */
+void flight_open(struct run *r); /* live/RUN is held */
+void flight_close(struct run *r);
+enum flight_word {
+    FLIGHT_FREE,  /* nobody else works on it; a claim is held where there is something to claim */
+    FLIGHT_ALONE, /* the same, and what was looked up before holds still */
+    FLIGHT_ELSEWHERE /* another run works on it */
+};
+/* t's question is answered and t holds a slot. Until the attempt's end is committed, or flight_release(). */
+enum flight_word flight_claim(struct task *t);
+void flight_release(struct run *r, uint32_t instance); /* harmless without a claim */
+/* The instance, which holds no slot, is asked again when nobody else works on it any more. */
+void flight_wait(struct run *r, uint32_t instance, const struct question *q);
 
 /* --- attempts.c --- */
 /* t->question is answered and t holds a slot. */

@@ -31,6 +31,7 @@ static const char *const event_names[EVENT_TYPE_COUNT] = {
     [EVENT_RUN_STOPPING] = "run stopping",
     [EVENT_RUN_ENDED] = "run ended",
     [EVENT_WARNING] = "warning",
+    [EVENT_WAITING] = "waiting",
 };
 
 #define TO(state) ((state) + 1)
@@ -42,6 +43,7 @@ static const uint8_t transitions[INSTANCE_STATE_COUNT][EVENT_TYPE_COUNT] = {
             [EVENT_FAILED] = TO(INSTANCE_FAILED), /* refused before an attempt */
             [EVENT_SKIPPED] = TO(INSTANCE_SKIPPED),
             [EVENT_CANCELLED] = TO(INSTANCE_CANCELLED),
+            [EVENT_WAITING] = TO(INSTANCE_QUEUED),
         },
     [INSTANCE_RUNNING] =
         {
@@ -55,6 +57,7 @@ static const uint8_t transitions[INSTANCE_STATE_COUNT][EVENT_TYPE_COUNT] = {
             [EVENT_HIT] = TO(INSTANCE_CACHED),
             [EVENT_FAILED] = TO(INSTANCE_FAILED),
             [EVENT_CANCELLED] = TO(INSTANCE_CANCELLED),
+            [EVENT_WAITING] = TO(INSTANCE_RETRYING),
         },
     [INSTANCE_SUCCEEDED] = {[EVENT_PUBLISH] = TO(INSTANCE_SUCCEEDED)},
     [INSTANCE_CACHED] = {[EVENT_PUBLISH] = TO(INSTANCE_CACHED)},

@@ -40,6 +40,7 @@ enum event_type {
     EVENT_RUN_STOPPING /* first signal, stop on failure: {"because":…} */,
     EVENT_RUN_ENDED /* {"status":…} */,
     EVENT_WARNING, /* {"text":…}: a cache that could not be written, an unfinished earlier run … */
+    EVENT_WAITING, /* {"on":{"run":…,"workflow":…,"step":…},"because":…}: another run works on the same key */
     EVENT_TYPE_COUNT
 };
 /* One event. `payload` is JSON (or 8 bytes of entry id for EVENT_HIT), borrowed. */

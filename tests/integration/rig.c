@@ -81,6 +81,7 @@ static void on_event(struct run *run, const struct event *e, void *arg)
         [EVENT_CANCELLED] = "cancelled", [EVENT_PUBLISH] = "publish",
         [EVENT_RUN_STARTED] = "begin",   [EVENT_RUN_STOPPING] = "stopping",
         [EVENT_RUN_ENDED] = "end",       [EVENT_WARNING] = "warning",
+        [EVENT_WAITING] = "waiting",
     };
     static const char *const members[] = {"attempt",  "verdict", "note",   "kind", "error",
                                           "delay_ms", "because", "status", "text"};

@@ -83,6 +83,8 @@ static int expected(enum instance_state s, enum event_type e)
         return s == INSTANCE_SUCCEEDED || s == INSTANCE_CACHED ? (int)s : -1;
     case EVENT_WARNING:
         return (int)s;
+    case EVENT_WAITING:
+        return s == INSTANCE_QUEUED || s == INSTANCE_RETRYING ? (int)s : -1;
     default:
         return -1;
     }
