@@ -2,13 +2,13 @@
 /* A result as bytes. Numbers are LEB128 (signed ones zigzag), a text is its length, its bytes and a NUL, so that a decoded one points into the copy:
  *
  *   version   1
- *   flags     METRICS 1 · LOG 2 · RUN 4 · SOURCE 8 · MEASURE 16
+ *   flags     METRICS 1 · LOG 2 · RUN 4 · SOURCE 8 · MEASURE 16 · ORIGIN 32
  *   objects   n, then each: kind (0 file, 1 tree) + 2 if executable · 32 bytes digest · bytes · object_bytes (of a tree only)
  *   log       (LOG) 32 bytes digest · bytes
  *   names     of each output: name · path (empty: the same as the name)
  *   values    n, then each: name · text
  *   times     began_at (signed) · duration (signed) · cpu_us · max_rss_kib
- *   texts     metrics, run, source, measure: those flagged
+ *   texts     metrics, run, source, measure, origin: those flagged
  * The objects stand first: result_each_object() reads no further. */
 #include "cache/result.h"
 
@@ -26,7 +26,8 @@ enum {
     HAS_RUN = 4,
     HAS_SOURCE = 8,
     HAS_MEASURE = 16,
-    HAS_ALL = 31,
+    HAS_ORIGIN = 32,
+    HAS_ALL = 63,
 };
 enum { KIND_TREE = 1, KIND_EXECUTABLE = 2, KIND_ALL = 3 };
 
@@ -82,7 +83,7 @@ void result_encode(const struct result *r, struct str *out)
     sb_putc(out, RESULT_VERSION);
     sb_putc(out, (char)((r->metrics ? HAS_METRICS : 0) | (r->has_log ? HAS_LOG : 0) |
                         (r->run ? HAS_RUN : 0) | (r->source ? HAS_SOURCE : 0) |
-                        (r->measure ? HAS_MEASURE : 0)));
+                        (r->measure ? HAS_MEASURE : 0) | (r->origin ? HAS_ORIGIN : 0)));
     put_objects(out, r);
     for (uint32_t i = 0; i < r->n_outputs; i++) {
         const struct result_output *o = &r->outputs[i];
@@ -98,7 +99,7 @@ void result_encode(const struct result *r, struct str *out)
     put_i64(out, r->duration_ms);
     put_u64(out, r->cpu_us);
     put_u64(out, r->max_rss_kib);
-    const char *const texts[] = {r->metrics, r->run, r->source, r->measure};
+    const char *const texts[] = {r->metrics, r->run, r->source, r->measure, r->origin};
     for (size_t i = 0; i < sizeof(texts) / sizeof(texts[0]); i++) {
         if (texts[i]) {
             put_text(out, texts[i]);
@@ -265,6 +266,7 @@ int result_decode(const void *data, size_t len, struct arena *a, struct result *
     res.run = flags & HAS_RUN ? get_text(&r) : NULL;
     res.source = flags & HAS_SOURCE ? get_text(&r) : NULL;
     res.measure = flags & HAS_MEASURE ? get_text(&r) : NULL;
+    res.origin = flags & HAS_ORIGIN ? get_text(&r) : NULL;
     if (r.bad || r.at != r.end) {
         return damaged(err);
     }
@@ -360,4 +362,7 @@ void result_json(const struct result *r, struct jsonw *w)
     jw_kv_text(w, "run", r->run);
     json_raw(w, "source", r->source);
     jw_kv_text(w, "measure", r->measure);
+    if (r->origin) {
+        jw_kv_text(w, "origin", r->origin);
+    }
 }

@@ -43,6 +43,8 @@ struct result {
     uint64_t cpu_us, max_rss_kib;
     const char *run; /* the run that made it */
     const char *
+        origin; /* the id of the store that made it, where it came from a shared cache; NULL: this one */
+    const char *
         source; /* JSON about what was fetched (url, etag, last_modified, bytes, files, records), NULL */
     const char *measure; /* the baseline of `change`: a number or a word, NULL */
 };
