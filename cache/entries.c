@@ -250,7 +250,10 @@ int entry_action(struct store *s, int64_t id, struct arena *a, const char **ret_
                  const char **ret_work, struct err *err)
 {
     CLEANUP(db_row_done) struct db_row *row = NULL;
-    size_t len, work_len;
+    CLEANUP(sb_done) struct str text = {0};
+    struct slice packed, work, sample;
+    struct digest key;
+    size_t len;
 
     if (!s->db) {
         return 1;
@@ -260,16 +263,21 @@ int entry_action(struct store *s, int64_t id, struct arena *a, const char **ret_
     if (rc <= 0) {
         return rc < 0 ? rc : 1;
     }
-    CLEANUP(sb_done) struct str text = {0};
-    const void *action = db_blob(row, 0, &len);
-    const void *work = db_blob(row, 1, &work_len);
-    rc = action_unpack(action ? action : "", action ? len : 0, work, work ? work_len : 0, &text,
-                       err);
+    packed.data = db_blob(row, 0, &packed.len);
+    work.data = db_blob(row, 1, &work.len);
+    sample.data = db_blob(row, 2, &sample.len);
+    rc = action_unpack(packed, work, sample, &text, err);
     if (rc < 0) {
         return rc;
     }
+    const void *stored = db_blob(row, 3, &len);
+    action_key(sb_text(&text), text.len, &key);
+    if (!stored || len != DIGEST_SIZE || memcmp(stored, key.bytes, DIGEST_SIZE) != 0) {
+        return err_set(err, ERR_CORRUPT, 0, "the action of entry %lld is not what its key says",
+                       (long long)id);
+    }
     *ret_action = arena_strndup(a, sb_text(&text), text.len);
-    *ret_work = arena_strndup(a, work ? work : "{}", work ? work_len : 2);
+    *ret_work = work.data ? arena_strndup(a, work.data, work.len) : "{}";
     return 0;
 }
 

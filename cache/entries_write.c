@@ -161,21 +161,46 @@ static int insert_objects(const struct insertion *in, struct err *err)
     return rc < 0 ? (int)rc : 0;
 }
 
+/* The work document, and the action as its row holds it. */
+static int insert_work(const struct insertion *in, const struct entry_new *e, struct str *action,
+                       struct err *err)
+{
+    CLEANUP(db_row_done) struct db_row *row = NULL;
+    CLEANUP(sb_done) struct str first = {0};
+    struct slice sample;
+    int64_t head = digest_head(&e->work_digest);
+    int rc = db_query(in->db, SQL_WORK_AGAIN, &row, err, "i", head);
+
+    rc = rc < 0 ? rc : db_step(row, err);
+    if (rc < 0) {
+        return rc;
+    }
+    if (rc == 1) {
+        sample.data = db_blob(row, 0, &sample.len);
+        action_pack(e->action, e->action_len, &e->work_digest, sample, action);
+        return 0;
+    }
+    (void)action_shorten(e->action, e->action_len, &e->work_digest, &first);
+    int64_t n =
+        db_run(in->db, SQL_WORK_ADD, err, "ibb", head, e->work, e->work_len, first.data, first.len);
+    sample = (struct slice){sb_text(&first), first.len};
+    action_pack(e->action, e->action_len, &e->work_digest, sample, action);
+    return n < 0 ? (int)n : 0;
+}
+
 static int insert_rows(const struct insertion *in, const struct entry_new *e, int64_t *ret_id,
                        struct err *err)
 {
     CLEANUP(sb_done) struct str data = {0};
     CLEANUP(sb_done) struct str action = {0};
     struct db *db = in->db;
-    int64_t rc =
-        db_run(db, SQL_WORK_ADD, err, "ib", digest_head(&e->work_digest), e->work, e->work_len);
+    int64_t rc = insert_work(in, e, &action, err);
 
     rc = rc < 0 ? rc : insert_objects(in, err);
     if (rc < 0) {
         return (int)rc;
     }
     result_encode(e->result, &data);
-    action_pack(e->action, e->action_len, &e->work_digest, &action);
     rc = db_run(db, SQL_ENTRY_INSERT, err, "ibiiibittbb", digest_head(&e->key), e->key.bytes,
                 (size_t)DIGEST_SIZE, store_batch(in->store, db), e->result->began_at_ms,
                 e->result->duration_ms, sb_text(&data), data.len, digest_head(&e->work_digest),

@@ -31,6 +31,9 @@ int gc_slice(struct gc *g, struct write *w, struct err *err)
     int64_t began = mono_us();
     int rc = store_write_now(g->store, w, err);
     int64_t took = mono_us() - began;
+    if (g->o->on_slice) {
+        g->o->on_slice(took, g->o->arg);
+    }
     struct timespec pause = {.tv_sec = took / 1000000, .tv_nsec = (took % 1000000) * 1000};
 
     nanosleep(&pause, NULL);

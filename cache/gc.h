@@ -17,6 +17,7 @@ struct gc_options {
     bool dry_run;
     bool (*progress)(uint64_t entries_seen, uint64_t entries_removed,
                      void *arg); /* false: stop after this slice. May be NULL */
+    void (*on_slice)(int64_t us, void *arg); /* how long others were kept waiting. May be NULL */
     void *arg;
 };
 struct gc_report {

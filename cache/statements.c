@@ -5,7 +5,7 @@
  *    tree has its lowest bit flipped, so that a file with a manifest's content is counted apart.
  *  - identities only for entries under the policies `time` and `change`.
  *  - totals is one row: what all entries and objects rows come to, kept in each transaction that adds or removes some, so that nobody counts ten million rows.
- *  - actions are packed (pack.h), beside the work document that many share.
+ *  - actions are packed (pack.h), against the first action of the work document that many share.
  *  - hits lies beside entries, so that housekeeping walks 12 bytes an entry, not the entry. `entry` never repeats (AUTOINCREMENT): runs name entries by it.
  * The last columns of `runs` are the large ones: what stands before them is read without walking their overflow pages. */
 #include "cache/statements.h"
@@ -20,8 +20,8 @@ static const char schema_1[] =
     "CREATE TABLE meta(name TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT, WITHOUT ROWID;"
     "CREATE TABLE batches(id INTEGER PRIMARY KEY AUTOINCREMENT, boot TEXT NOT NULL,"
     " synced INTEGER NOT NULL) STRICT;"
-    "CREATE TABLE works(head INTEGER PRIMARY KEY, refs INTEGER NOT NULL, json BLOB NOT NULL)"
-    " STRICT;"
+    "CREATE TABLE works(head INTEGER PRIMARY KEY, refs INTEGER NOT NULL, json BLOB NOT NULL,"
+    " sample BLOB) STRICT;"
     "CREATE TABLE objects(head INTEGER PRIMARY KEY, refs INTEGER NOT NULL,"
     " bytes INTEGER NOT NULL) STRICT;"
     "CREATE TABLE totals(entries INTEGER NOT NULL, objects INTEGER NOT NULL,"
