@@ -23,6 +23,9 @@
 
 #define IMAGE_MAGIC 0x31474d4941465721u /* "!WFAIMG1" on a little-endian machine */
 #define IMAGE_VERSION 2u
+#ifndef MADV_POPULATE_READ
+#define MADV_POPULATE_READ 22 /* since Linux 5.14 */
+#endif
 #define COMPONENT "arena"
 /* No mapping begins below this (vm.mmap_min_addr), so that small numbers are never taken for pointers. */
 #define LOWEST_MAPPING 0x10000u
@@ -39,7 +42,10 @@ struct image_header {
 };
 _Static_assert(sizeof(struct image_header) <= IMAGE_HEADER, "the header has one page");
 
-enum { STRIPE = 32 };
+enum {
+    STRIPE = 32,
+    PART = 1 << 20, /* of a file, summed at once; a multiple of every page size */
+};
 
 /* Four lanes of XXH64's round. Each step can be undone, so no change of a single word goes unseen. */
 static void sum_stripes(uint64_t sum[4], const char *data, size_t len)
@@ -230,31 +236,51 @@ static int read_header(int fd, const unsigned char tag[32], struct image_header 
     return fits ? 0 : 1;
 }
 
-/* Does the content agree with the header's sum? Read through a buffer, not through the mapping: pages that were only hashed would count as memory of the process. */
-static bool file_intact(int fd, const struct image_header *header)
+/* Adds a part of the file, through a mapping that is gone again at once: pages that were only summed would count as memory of the process. False: read it instead (an older kernel, or a page that cannot be
+ * had: to look at it would be a crash). */
+static bool sum_mapped(uint64_t sum[4], int fd, off_t at, size_t len)
 {
-    enum { CHUNK = 64 * 1024 };
-    CLEANUP(cleanup_free) char *chunk = xmalloc(CHUNK);
-    const off_t end = (off_t)header->file_size;
-    off_t at = IMAGE_HEADER;
-    size_t held = 0;
-    uint64_t sum[4];
+    char *part = mmap(NULL, len, PROT_READ, MAP_PRIVATE, fd, at);
+    bool there = part != MAP_FAILED && madvise(part, len, MADV_POPULATE_READ) == 0;
 
-    sum_header(sum, header);
-    while (at < end) {
-        size_t want = end - at < (off_t)(CHUNK - held) ? (size_t)(end - at) : CHUNK - held;
-        ssize_t n = pread(fd, chunk + held, want, at);
+    if (there) {
+        sum_add(sum, part, len);
+    }
+    if (part != MAP_FAILED) {
+        munmap(part, len);
+    }
+    return there;
+}
+
+static bool sum_read(uint64_t sum[4], int fd, off_t at, size_t len)
+{
+    CLEANUP(cleanup_free) char *part = xmalloc(len);
+
+    for (size_t held = 0; held < len;) {
+        ssize_t n = pread(fd, part + held, len - held, at + (off_t)held);
         if (n < 0 && errno == EINTR) {
             continue;
         }
         if (n <= 0) {
             return false;
         }
-        at += n;
         held += (size_t)n;
-        if (held == CHUNK || at == end) {
-            sum_add(sum, chunk, held);
-            held = 0;
+    }
+    sum_add(sum, part, len);
+    return true;
+}
+
+/* Does the content agree with the header's sum? */
+static bool file_intact(int fd, const struct image_header *header)
+{
+    const off_t end = (off_t)header->file_size;
+    uint64_t sum[4];
+
+    sum_header(sum, header);
+    for (off_t at = IMAGE_HEADER; at < end; at += PART) {
+        size_t len = end - at < PART ? (size_t)(end - at) : PART;
+        if (!sum_mapped(sum, fd, at, len) && !sum_read(sum, fd, at, len)) {
+            return false;
         }
     }
     return memcmp(sum, header->sum, sizeof(sum)) == 0;

@@ -18,12 +18,18 @@ void stat_page_done(struct stat_page *p)
     sb_done(&p->names);
     free(p->slots);
     p->slots = NULL;
-    p->slot_count = 0;
+    p->slot_count = p->entered = p->next = 0;
 }
 
 static const char *name_of(const struct stat_page *p, const struct stat_record *r)
 {
     return p->names.data + r->name;
+}
+
+static bool has_name(const struct stat_page *p, const struct stat_record *r, const char *name,
+                     size_t len)
+{
+    return r->name_len == len && memcmp(name_of(p, r), name, len) == 0;
 }
 
 static void enter(struct stat_page *p, size_t index)
@@ -49,21 +55,35 @@ static void make_room(struct stat_page *p, size_t records)
     free(p->slots);
     p->slots = xcalloc(wanted, sizeof(*p->slots));
     p->slot_count = wanted;
-    for (size_t i = 0; i < p->records.len; i++) {
+    for (size_t i = 0; i < p->entered; i++) {
         enter(p, i);
     }
 }
 
-static struct stat_record *find(const struct stat_page *p, uint64_t hash, const char *name,
-                                size_t len)
+static void enter_all(struct stat_page *p)
 {
+    if (p->entered == p->records.len) {
+        return;
+    }
+    make_room(p, p->records.len);
+    for (; p->entered < p->records.len; p->entered++) {
+        struct stat_record *r = &p->records.items[p->entered];
+        r->hash = hash_bytes(name_of(p, r), r->name_len);
+        enter(p, p->entered);
+    }
+}
+
+static struct stat_record *find(struct stat_page *p, uint64_t hash, const char *name, size_t len)
+{
+    enter_all(p);
     if (p->slot_count == 0) {
         return NULL;
     }
     for (size_t at = hash & (p->slot_count - 1); p->slots[at] != 0;
          at = (at + 1) & (p->slot_count - 1)) {
         struct stat_record *r = &p->records.items[p->slots[at] - 1];
-        if (r->hash == hash && r->name_len == len && memcmp(name_of(p, r), name, len) == 0) {
+        if (r->hash == hash && has_name(p, r, name, len)) {
+            p->next = p->slots[at];
             return r;
         }
     }
@@ -72,7 +92,21 @@ static struct stat_record *find(const struct stat_page *p, uint64_t hash, const 
 
 struct stat_record *stat_page_get(struct stat_page *p, const char *name, size_t len)
 {
+    if (p->next < p->records.len && has_name(p, &p->records.items[p->next], name, len)) {
+        return &p->records.items[p->next++];
+    }
     return find(p, hash_bytes(name, len), name, len);
+}
+
+static struct stat_record *append(struct stat_page *p, const char *name, size_t len)
+{
+    struct stat_record *r = vec_push(&p->records);
+
+    memset(r, 0, sizeof(*r));
+    r->name = (uint32_t)p->names.len;
+    r->name_len = (uint32_t)len;
+    sb_add(&p->names, name, len);
+    return r;
 }
 
 struct stat_record *stat_page_put(struct stat_page *p, const char *name, size_t len)
@@ -84,13 +118,9 @@ struct stat_record *stat_page_put(struct stat_page *p, const char *name, size_t 
         return r;
     }
     make_room(p, p->records.len + 1);
-    r = vec_push(&p->records);
-    memset(r, 0, sizeof(*r));
+    r = append(p, name, len);
     r->hash = hash;
-    r->name = (uint32_t)p->names.len;
-    r->name_len = (uint32_t)len;
-    sb_add(&p->names, name, len);
-    enter(p, p->records.len - 1);
+    enter(p, p->entered++);
     return r;
 }
 
@@ -162,8 +192,7 @@ static bool read_record(struct stat_page *p, const unsigned char **at, const uns
     if ((size_t)(end - *at) < len) {
         return false;
     }
-    struct stat_record *mine = stat_page_put(p, (const char *)*at, len);
-    r.hash = mine->hash;
+    struct stat_record *mine = append(p, (const char *)*at, len);
     r.name = mine->name;
     r.name_len = mine->name_len;
     *mine = r;
@@ -184,7 +213,6 @@ bool stat_page_read(struct stat_page *p, const void *data, size_t len)
     if (memcmp(check.bytes, end, CHECK) != 0) {
         return false;
     }
-    make_room(p, len / (FIXED + 8));
     at += sizeof(magic);
     while (at < end) {
         if (!read_record(p, &at, end)) {

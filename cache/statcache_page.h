@@ -12,7 +12,7 @@
 #include <stdint.h>
 
 struct stat_record {
-    uint64_t hash;                              /* of the name */
+    uint64_t hash;                              /* of the name; from when it is entered */
     uint64_t device, inode, size, mtime, ctime; /* times in nanoseconds */
     struct digest digest;
     uint32_t name, name_len; /* in the page's names */
@@ -24,6 +24,10 @@ struct stat_page {
     struct str names;
     uint32_t *slots; /* index + 1 into records, open addressing */
     size_t slot_count;
+    size_t
+        entered; /* records that are in it: of a page that was read none, until one is asked for out of turn */
+    size_t
+        next; /* the record behind the last one found: files are mostly asked for in the same order */
 };
 
 void stat_page_done(struct stat_page *p);

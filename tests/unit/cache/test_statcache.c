@@ -228,3 +228,42 @@ Test(cache_statcache, pages_hold_many_and_forget_the_old)
     }
     stat_page_done(&p);
 }
+
+/* A page that was read is asked in its own order, in another, and is added to. */
+Test(cache_statcache, page_in_any_order)
+{
+    static const uint32_t steps[] = {1, 7, 999, 0}; /* each visits all of a thousand */
+    CLEANUP(sb_done) struct str out = {0};
+    struct stat_page p = {0};
+    char name[32];
+
+    for (uint32_t i = 0; i < 1000; i++) {
+        (void)snprintf(name, sizeof(name), "f%u", i);
+        struct stat_record *r = stat_page_put(&p, name, strlen(name));
+        r->size = i;
+        r->day = 100;
+    }
+    stat_page_write(&p, 0, &out);
+    stat_page_done(&p);
+    for (size_t k = 0; steps[k] > 0; k++) {
+        cr_assert(stat_page_read(&p, out.data, out.len));
+        for (uint32_t i = 0, at = 0; i < 1000; i++, at = (at + steps[k]) % 1000) {
+            (void)snprintf(name, sizeof(name), "f%u", at);
+            struct stat_record *r = stat_page_get(&p, name, strlen(name));
+            cr_assert_not_null(r, "%s", name);
+            cr_assert_eq(r->size, at);
+        }
+        cr_expect_null(stat_page_get(&p, "f1000", 5));
+        cr_expect_null(stat_page_get(&p, "f", 1));
+        stat_page_done(&p);
+    }
+    cr_assert(stat_page_read(&p, out.data, out.len));
+    cr_expect_eq(stat_page_get(&p, "f0", 2)->size, 0);
+    cr_expect_eq(stat_page_put(&p, "f5", 2)->size, 5, "the same name is the same record");
+    stat_page_put(&p, "new", 3)->size = 4711;
+    cr_expect_eq(p.records.len, 1001);
+    cr_expect_eq(stat_page_get(&p, "new", 3)->size, 4711);
+    cr_expect_eq(stat_page_get(&p, "f999", 4)->size, 999);
+    cr_expect_eq(stat_page_get(&p, "new", 3)->size, 4711);
+    stat_page_done(&p);
+}
