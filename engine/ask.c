@@ -198,7 +198,8 @@ static void answered(struct run *r, uint32_t instance, const struct question *q,
         hit(r, instance, &d);
     } else if (wait_for_drop(r, instance, &d)) {
         return;
-    } else if (d.verdict != VERDICT_MISS || !wait_or_lead(r, instance, &q->key)) {
+    } else if (d.verdict != VERDICT_MISS ||
+               (!wait_or_lead(r, instance, &q->key) && !shared_ask(r, instance, q))) {
         sched_ready(r, instance);
     }
 }

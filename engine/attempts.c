@@ -313,6 +313,7 @@ void on_committed(const struct success *s, void *arg)
         emit_warning(r, s->instance, text);
     }
     ask_release_waiters(r, s->instance, s->ret_entry != 0);
+    shared_push(r, s);
     if (s->publish) {
         r->publishing--;
         if (!journal_broken(r->journal)) {

@@ -72,13 +72,25 @@ void emit_hit(struct run *r, uint32_t instance, const struct entry *entry)
                       .payload_len = sizeof(entry->id),
                       .entry = entry->id};
 
+    char shared[64];
+    uint64_t bytes;
+    bool is_shared = shared_fetched(r, instance, &bytes);
+
     if (!apply(r, &e)) {
         return;
     }
     r->instances[instance].entry = entry;
     r->instances[instance].committed = true;
     r->saved_ms += entry->duration_ms;
-    journal_hit(r->journal, instance, entry->id, e.at_us);
+    if (is_shared) {
+        (void)snprintf(shared, sizeof(shared), "{\"shared\":true,\"fetched_bytes\":%llu}",
+                       (unsigned long long)bytes);
+        e.payload = shared;
+        e.payload_len = (uint32_t)strlen(shared);
+        journal_event(r->journal, &e);
+    } else {
+        journal_hit(r->journal, instance, entry->id, e.at_us);
+    }
     if (r->o.want_hits) {
         tell(r, &e);
     }

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Stopping and ending: what a failure stops, what a signal stops, publication, `finally`, the last write, cleaning up. Stages: main -> finally -> settling (commits, publications) -> ending (the run's row) ->
- * cleaning (on the pool) -> over. */
+ * uploading (to the shared cache) -> cleaning (on the pool) -> over. */
 #include "base/err.h"
 #include "base/fs.h"
 #include "base/json.h"
@@ -79,6 +79,7 @@ void finish_stop(struct run *r, const char *because, bool end)
     if (end) {
         end_what_runs(r, because, false, false);
     }
+    shared_stop(r);
     sched_wake(r);
 }
 
@@ -94,6 +95,7 @@ static void cancel_finally(struct run *r, const char *because)
 void run_interrupt(struct run *r, const char *because, bool hard)
 {
     if (r->stage >= STAGE_SETTLING) {
+        shared_give_up(r);
         return;
     }
     r->interrupts++;
@@ -375,7 +377,8 @@ static void clean(struct run *r)
     slots_free(take_ptr(r->slots));
     store_discard(r->o.store, r->work_dir);
     statcache_save(r->world.statcache);
-    r->sync_due = journal_made_entries(r->journal) && sync_is_due(r->o.store);
+    r->sync_due =
+        (journal_made_entries(r->journal) || r->fetched.len > 0) && sync_is_due(r->o.store);
     if (r->sync_due) {
         loop_work(r->o.loop, clean_work, clean_done, r);
     } else { /* nothing else is going on, and threads cost more than a few files */
@@ -386,7 +389,7 @@ static void clean(struct run *r)
 
 void finish_check(struct run *r)
 {
-    bool quiet = r->running == 0 && r->asking == 0 && r->publishing == 0;
+    bool quiet = r->running == 0 && r->asking == 0 && r->fetching == 0 && r->publishing == 0;
 
     if (r->stage == STAGE_MAIN && r->open_main == 0 && quiet) {
         begin_finally(r);
@@ -401,6 +404,9 @@ void finish_check(struct run *r)
         }
     }
     if (r->stage == STAGE_ENDING && journal_quiet(r->journal) && !r->compiled_busy) {
+        r->stage = STAGE_UPLOADING;
+    }
+    if (r->stage == STAGE_UPLOADING && !shared_wait(r)) {
         clean(r);
     }
 }

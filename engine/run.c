@@ -206,6 +206,7 @@ static int prepare(struct run *r, struct err *err)
                                             : 1;
     rc = decider_init(&r->decider, o->store, r->plan, o->cache == RUN_CACHE_OFF, o->refresh_all,
                       o->refresh, o->n_refresh, err);
+    rc = rc < 0 ? rc : shared_open(r, err);
     rc = rc < 0 ? rc : open_executors(r, err);
     rc = rc < 0 ? rc : partial_open(r, err);
     rc = rc < 0 ? rc : checks_before(r, err);
@@ -336,7 +337,8 @@ static void close_early(struct run *r)
             task_free(t);
         }
     }
-    while (r->asking > 0 || r->publishing_pool > 0 || r->compiled_busy ||
+    shared_stop(r);
+    while (r->asking > 0 || r->fetching > 0 || r->publishing_pool > 0 || r->compiled_busy ||
            r->stage == STAGE_CLEANING) {
         (void)uv_run(loop_uv(r->o.loop), UV_RUN_ONCE);
     }
@@ -349,6 +351,7 @@ void run_close(struct run *r)
     }
     r->closing = true;
     close_early(r);
+    shared_close(r);
     journal_free(r->journal);
     slots_free(r->slots);
     asker_free(r->asker);

@@ -15,6 +15,7 @@ struct container_options;
 struct entry;
 struct err;
 struct loop;
+struct remote_progress;
 struct run;
 struct store;
 
@@ -34,6 +35,11 @@ struct run_options {
     const char *trigger;             /* "manual" */
     const struct container_options *containers;
     struct executor *mock; /* tests: every executor kind runs on it */
+    /* The shared cache (cache/remote.h); NULL or "": none. Borrowed for run_open(). */
+    const char *remote, *remote_token;
+    bool remote_readonly;
+    /* The run has ended, and so many results are still being sent to the shared cache; run_interrupt() leaves them. May be NULL. */
+    void (*on_upload)(struct run *r, uint32_t waiting, void *arg);
     /* Subscribers are told after apply(); the event is borrowed. Hits come one by one unless want_hits is false (then only counts move). */
     void (*on_event)(struct run *r, const struct event *e, void *arg);
     bool want_hits;
@@ -51,6 +57,8 @@ void run_close(struct run *r);
 const char *run_id(const struct run *r);
 const struct plan *run_plan(const struct run *r);
 const struct run_state *run_state_of(const struct run *r);
+/* What came from the shared cache and went there (cache/remote.h). */
+void run_shared(const struct run *r, struct remote_progress *ret);
 int64_t run_saved_ms(const struct run *r); /* sum of the durations that hits spared */
 bool run_succeeded(const struct run *r);
 /* Why the store could not be written any more (the run was stopped by it: exit 4); NULL: it could. */

@@ -6,6 +6,7 @@
 
 #include "base/arena.h"
 #include "base/id.h"
+#include "cache/id_map.h"
 #include "engine/decide.h"
 #include "engine/journal.h"
 #include "engine/keys.h"
@@ -13,6 +14,7 @@
 
 struct flight;
 struct loop_idle;
+struct remote;
 struct statcache;
 struct timer;
 
@@ -54,9 +56,10 @@ struct instance {
     const struct result *result; /* decoded; NULL: not yet, or none */
     const struct entry *entry;   /* of a hit */
     struct task *task;
-    uint8_t phase;  /* enum phase */
-    bool committed; /* its success is in the store */
-    bool dropped;   /* what it used was damaged, and it was asked again */
+    uint8_t phase;     /* enum phase */
+    bool committed;    /* its success is in the store */
+    bool dropped;      /* what it used was damaged, and it was asked again */
+    bool shared_asked; /* the shared cache was asked for it */
     uint32_t attempts;
 };
 
@@ -77,6 +80,7 @@ enum run_stage {
     STAGE_FINALLY,
     STAGE_SETTLING,
     STAGE_ENDING,
+    STAGE_UPLOADING,
     STAGE_CLEANING,
     STAGE_OVER
 };
@@ -110,6 +114,10 @@ struct run {
     uint32_t released_at, released_end;
     bool *marks; /* per step; scratch, false between uses */
     struct keys keys;
+    struct remote *remote;      /* the shared cache; NULL: none */
+    struct id_map fetched;      /* bytes, by instance + 1, of what came from it */
+    struct timer *upload_timer; /* while the end waits for what is sent */
+    uint32_t fetching;          /* questions to it */
     struct flight *flight;
     struct task *tasks;
     uint32_t asked, asking, running, max_parallel, open_main, open_finally;
@@ -196,6 +204,17 @@ enum flight_word flight_claim(struct task *t);
 void flight_release(struct run *r, uint32_t instance); /* harmless without a claim */
 /* The instance, which holds no slot, is asked again when nobody else works on it any more. */
 void flight_wait(struct run *r, uint32_t instance, const struct question *q);
+
+/* --- shared.c: the shared cache --- */
+int shared_open(struct run *r, struct err *err);
+void shared_close(struct run *r);
+/* True: it is asked for a result that is not here, and the instance goes on with the answer. */
+bool shared_ask(struct run *r, uint32_t instance, const struct question *q);
+bool shared_fetched(const struct run *r, uint32_t instance, uint64_t *ret_bytes);
+void shared_stop(struct run *r); /* what is being asked ends soon */
+void shared_push(struct run *r, const struct success *s);
+bool shared_wait(struct run *r); /* something is still being sent */
+void shared_give_up(struct run *r);
 
 /* --- attempts.c --- */
 /* t->question is answered and t holds a slot. */

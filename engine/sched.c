@@ -14,6 +14,7 @@
 enum {
     ASKS_PER_TURN = 512, /* some milliseconds: what ended meanwhile is then looked at */
     ASKING_MAX = 64,     /* questions that read files on the pool at once */
+    FETCHING_MAX = 256,  /* questions to the shared cache at once */
 };
 
 /* --- queues --- */
@@ -465,6 +466,11 @@ void sched_wake_quiet(void *arg)
     sched_wake(arg);
 }
 
+static bool may_ask(const struct run *r)
+{
+    return r->to_ask.head != NONE && r->asking < ASKING_MAX && r->fetching < FETCHING_MAX;
+}
+
 void sched_turn(void *arg)
 {
     struct run *r = arg;
@@ -477,7 +483,7 @@ void sched_turn(void *arg)
         if (r->released_at < r->released_end) {
             sched_release(r, r->released[r->released_at]);
             passed_step(r, r->released_at++);
-        } else if (asks < ASKS_PER_TURN && r->asking < ASKING_MAX && r->to_ask.head != NONE) {
+        } else if (asks < ASKS_PER_TURN && may_ask(r)) {
             uint32_t i = queue_pop(r, &r->to_ask);
             if (r->instances[i].phase == PHASE_TO_ASK) {
                 ask_one(r, i);
@@ -489,7 +495,7 @@ void sched_turn(void *arg)
         }
     }
     start_ready(r);
-    if (r->released_at < r->released_end || (r->to_ask.head != NONE && r->asking < ASKING_MAX)) {
+    if (r->released_at < r->released_end || may_ask(r)) {
         sched_wake(r);
     }
     finish_check(r);
