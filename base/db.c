@@ -152,7 +152,11 @@ static int configure(struct db *db, struct err *err)
     int keep_wal = 1;
     sqlite3_extended_result_codes(db->handle, 1);
     sqlite3_busy_timeout(db->handle, BUSY_TIMEOUT_MS);
-    int rc = use_wal(db, err);
+    int rc = 0;
+    if (db->mode == DB_CREATE) { /* only an empty file takes it: what is freed can be given back */
+        rc = pragma(db, "PRAGMA auto_vacuum=INCREMENTAL", err);
+    }
+    rc = rc < 0 ? rc : use_wal(db, err);
     if (rc < 0) {
         return rc;
     }
