@@ -151,6 +151,9 @@ static void add_contents(struct diff *d, const char *part, const char *name, con
         add_values(d, part, name, old, now);
         made = &d->found.items[d->found.len - 1];
     }
+    if (!ref && text_eq(was ? was : is, is ? is : was) && !text_eq(was ? was : is, name)) {
+        made->path = shown(d->arena, is ? is : was);
+    }
     if (ref) {
         made->from = step_of_ref(d->arena, ref, text_of(old ? old : now, "branch"));
     }

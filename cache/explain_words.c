@@ -81,6 +81,11 @@ static void add_name(struct str *s, const struct difference *d)
         sb_puts(s, says_it ? "" : " ");
         add_short(s, d->name, true);
     }
+    if (d->path && !(d->name && text_ends(d->name, d->path))) {
+        sb_puts(s, " (");
+        add_short(s, d->path, true);
+        sb_putc(s, ')');
+    }
     sb_puts(s, ": ");
 }
 
@@ -120,15 +125,82 @@ const char *difference_sentence(const struct difference *d, struct arena *a)
     return arena_strndup(a, sb_text(&s), s.len);
 }
 
+/* A reason stands alone elsewhere ("never ran"); behind "because" it needs its subject. */
+static void add_because(struct str *s, const char *why)
+{
+    static const struct {
+        const char *begin, *before;
+    } known[] = {{"never ran", "it "},
+                 {"not memoized", "it is "},
+                 {"made ", "it was "},
+                 {"--", "of "},
+                 {"cache: false", "of "}};
+
+    sb_puts(s, " because ");
+    for (size_t i = 0; i < ARRAY_LEN(known); i++) {
+        if (text_starts(why, known[i].begin)) {
+            sb_puts(s, known[i].before);
+        }
+    }
+    sb_puts(s, why);
+}
+
+const char *chain_sentence(const struct why_link *chain, size_t count, struct arena *a)
+{
+    CLEANUP(sb_done) struct str s = {0};
+
+    for (size_t i = 0; i < count; i++) {
+        const struct why_link *l = &chain[i];
+        sb_puts(&s, i > 0 ? " because " : "");
+        if (l->between > 0) {
+            sb_printf(&s, "of %zu more steps up to ", l->between);
+        }
+        sb_printf(&s, "%s %s", l->step, l->verb ? l->verb : "ran");
+        if (l->run) {
+            sb_printf(&s, " in run %s", l->run);
+        }
+    }
+    if (count > 0 && chain[count - 1].why) {
+        add_because(&s, chain[count - 1].why);
+    }
+    return arena_strndup(a, sb_text(&s), s.len);
+}
+
+void chain_json(const struct why_link *chain, size_t count, struct jsonw *w)
+{
+    jw_array(w);
+    for (size_t i = 0; i < count; i++) {
+        jw_object(w);
+        jw_kv_text(w, "step", chain[i].step);
+        if (chain[i].run) {
+            jw_kv_text(w, "run", chain[i].run);
+        }
+        if (chain[i].between > 0) {
+            jw_kv_i64(w, "between", (int64_t)chain[i].between);
+        }
+        if (chain[i].why) {
+            jw_kv_text(w, "why", chain[i].why);
+        }
+        jw_end_object(w);
+    }
+    jw_end_array(w);
+}
+
 void difference_json(const struct difference *d, struct jsonw *w)
 {
     jw_object(w);
     jw_kv_text(w, "part", d->part);
     jw_kv_text(w, "name", d->name);
+    if (d->path) {
+        jw_kv_text(w, "path", d->path);
+    }
     jw_kv_text(w, "old", d->old);
     jw_kv_text(w, "new", d->now);
     if (d->from) {
         jw_kv_text(w, "from", d->from);
+    }
+    if (d->folder) {
+        jw_kv_bool(w, "folder", true);
     }
     if (d->n_inside > 0) {
         jw_key(w, "inside");
@@ -145,6 +217,10 @@ void difference_json(const struct difference *d, struct jsonw *w)
     if (d->more_inside > 0) {
         jw_kv_i64(w, "more", (int64_t)d->more_inside);
     }
+    if (d->n_chain > 0) {
+        jw_key(w, "because");
+        chain_json(d->chain, d->n_chain, w);
+    }
     jw_end_object(w);
 }
 
@@ -159,9 +235,31 @@ static void read_one(const json_t *j, struct arena *a, struct difference *ret)
 {
     *ret = (struct difference){.part = member(j, "part", a),
                                .name = member(j, "name", a),
+                               .path = member(j, "path", a),
                                .old = member(j, "old", a),
                                .now = member(j, "new", a),
-                               .from = member(j, "from", a)};
+                               .from = member(j, "from", a),
+                               .folder = json_is_true(json_object_get(j, "folder"))};
+}
+
+static void read_chain(const json_t *links, struct arena *a, struct difference *ret)
+{
+    size_t n = json_array_size(links);
+    struct why_link *list = n > 0 ? arena_calloc(a, n, sizeof(*list)) : NULL;
+
+    for (size_t i = 0; i < n; i++) {
+        const json_t *l = json_array_get(links, i);
+        const char *step = member(l, "step", a);
+        list[i] = (struct why_link){
+            .step = step ? step : "a step",
+            .verb = "ran",
+            .run = member(l, "run", a),
+            .why = member(l, "why", a),
+            .between = (size_t)json_integer_value(json_object_get(l, "between")),
+        };
+    }
+    ret->chain = list;
+    ret->n_chain = n;
 }
 
 bool difference_read(const json_t *j, struct arena *a, struct difference *ret)
@@ -173,6 +271,7 @@ bool difference_read(const json_t *j, struct arena *a, struct difference *ret)
         return false;
     }
     read_one(j, a, ret);
+    read_chain(json_object_get(j, "because"), a, ret);
     if (n > 0) {
         struct difference *list = arena_calloc(a, n, sizeof(*list));
         for (size_t i = 0; i < n; i++) {

@@ -60,12 +60,7 @@ static void add_differences(struct jsonw *w, const struct dry_step *s)
     jw_key(w, "differences");
     jw_array(w);
     for (size_t i = 0; i < s->n_differences; i++) {
-        jw_object(w);
-        jw_kv_text(w, "part", s->differences[i].part);
-        jw_kv_text(w, "name", s->differences[i].name);
-        jw_kv_text(w, "old", s->differences[i].old);
-        jw_kv_text(w, "new", s->differences[i].now);
-        jw_end_object(w);
+        difference_json(&s->differences[i], w);
     }
     jw_end_array(w);
 }
@@ -101,6 +96,10 @@ void dry_json(const struct plan *p, const struct dry *d, uint32_t instance, stru
         jw_digest(w, &s->key);
     }
     add_differences(w, s);
+    if (s->n_chain > 0) {
+        jw_key(w, "because");
+        chain_json(s->chain, s->n_chain, w);
+    }
     add_inputs(w, s);
     jw_end_object(w);
 }

@@ -13,6 +13,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+enum { WHY_MAX = 100 }; /* differences that the journal keeps; `wf explain --run` finds the others again */
+
 static const char *const outcome_kinds[] = {
     [ATTEMPT_SUCCEEDED] = "succeeded", [ATTEMPT_FAILED] = "failed", [ATTEMPT_TIMED_OUT] = "timeout",
     [ATTEMPT_CANCELLED] = "cancelled", [ATTEMPT_LOST] = "lost",     [ATTEMPT_OOM] = "oom",
@@ -348,15 +350,14 @@ static void started_payload(struct task *t, const struct decision *d, struct str
     if (d->n_differences > 0) {
         jw_key(&w, "why");
         jw_array(&w);
-        for (size_t k = 0; k < d->n_differences; k++) {
-            jw_object(&w);
-            jw_kv_text(&w, "part", d->differences[k].part);
-            jw_kv_text(&w, "name", d->differences[k].name);
-            jw_kv_text(&w, "old", d->differences[k].old);
-            jw_kv_text(&w, "new", d->differences[k].now);
-            jw_end_object(&w);
+        for (size_t k = 0; k < d->n_differences && k < WHY_MAX; k++) {
+            difference_json(&d->differences[k], &w);
         }
         jw_end_array(&w);
+        if (d->n_differences > WHY_MAX) {
+            jw_kv_i64(&w, "why_more", (int64_t)(d->n_differences - WHY_MAX));
+        }
+        jw_kv_i64(&w, "against", d->against);
     }
     jw_end_object(&w);
 }
@@ -368,7 +369,7 @@ void attempt_begin(struct task *t, struct decision *d)
     const struct instance_ref *ref = &r->plan->instances[t->instance];
     struct err err = {0};
 
-    decide_why(&r->decider, t->instance, &t->question, t->arena, d);
+    decide_why(&r->decider, t->instance, &t->question, &r->world, t->arena, d);
     t->number = ++r->instances[t->instance].attempts;
     t->keep = t->question.memoized && !r->decider.off && d->verdict != VERDICT_DISABLED &&
               d->verdict != VERDICT_UNCACHEABLE;

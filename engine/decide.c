@@ -9,6 +9,7 @@
 #include "base/units.h"
 #include "cache/objects.h"
 #include "cache/policy.h"
+#include "engine/lookback.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -52,6 +53,7 @@ int decider_init(struct decider *d, struct store *s, const struct plan *p, bool 
         return rc;
     }
     d->arena = arena_new();
+    d->causes = causes_new(p->n);
     return 0;
 }
 
@@ -61,6 +63,9 @@ void decider_done(struct decider *d)
     if (d->arena) {
         arena_free(d->arena);
     }
+    causes_free(d->causes);
+    lookback_free(d->lookback);
+    map_done(&d->by_name);
     free(d->refresh);
     memset(d, 0, sizeof(*d));
 }
@@ -200,30 +205,4 @@ const char *decide_blind(const struct decider *d, uint32_t instance)
         return "not memoized: cache: false";
     }
     return d->refresh_all || (d->refresh && d->refresh[instance]) ? "--refresh" : NULL;
-}
-
-void decide_why(struct decider *d, uint32_t instance, const struct question *q, struct arena *a,
-                struct decision *dec)
-{
-    int64_t id = prior_id(d->prior, instance);
-    const char *action = NULL, *work = NULL;
-
-    if (dec->verdict != VERDICT_MISS || dec->note) {
-        return;
-    }
-    if (id == 0 || !store_db(d->store)) {
-        dec->note = "never ran";
-        return;
-    }
-    if (entry_action(d->store, id, a, &action, &work, NULL) != 0 || !action) {
-        dec->note = "what it made before is no longer kept";
-        return;
-    }
-    if (explain_diff(action, work, q->action, q->work_json, a, &dec->differences,
-                     &dec->n_differences, NULL) < 0) {
-        dec->n_differences = 0;
-    }
-    if (dec->n_differences == 0) {
-        dec->note = "what it made before is no longer kept";
-    }
 }

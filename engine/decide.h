@@ -3,7 +3,9 @@
 #ifndef WF_ENGINE_DECIDE_H
 #define WF_ENGINE_DECIDE_H
 
+#include "base/map.h"
 #include "cache/explain.h"
+#include "engine/causes.h"
 #include "engine/prior.h"
 #include "steps/question.h"
 
@@ -29,6 +31,11 @@ struct decider {
     bool read_only;      /* nothing is dropped */
     bool refresh_all;
     bool *refresh; /* per instance; owned; NULL: none */
+    /* For decide_why() alone: */
+    struct causes *causes;     /* owned */
+    struct lookback *lookback; /* owned; NULL: not needed so far */
+    struct map by_name;        /* instances; empty: not needed so far */
+    uint32_t looked_up;        /* chains followed through the store */
 };
 struct decision {
     enum verdict verdict;
@@ -38,6 +45,7 @@ struct decision {
     const char *warning;            /* what had to be dropped; NULL */
     struct difference *differences; /* of a miss, only by decide_why() */
     size_t n_differences;
+    int64_t against; /* the entry they were found against; 0: none */
 };
 
 /* Words: step or instance names; an unknown one is ERR_USAGE. */
@@ -49,8 +57,11 @@ int decide(struct decider *d, uint32_t instance, const struct question *q, struc
            struct decision *ret, struct err *err);
 /* Why no answer would be taken whatever the question turns out to be: --no-cache, `cache: false`, --refresh. NULL: it depends. */
 const char *decide_blind(const struct decider *d, uint32_t instance);
-/* Fills differences and note of a miss: against what this instance used last. Best effort. */
-void decide_why(struct decider *d, uint32_t instance, const struct question *q, struct arena *a,
-                struct decision *dec);
+/* Of what is about to run: fills differences and note of a miss, against what this instance used last, with the way from each to its root, and tells d->causes for those that depend on it (why.c). Best
+ * effort, and only for what runs: a hit never comes here. With d->read_only whatever it costs; else it reads little. */
+void decide_why(struct decider *d, uint32_t instance, const struct question *q,
+                const struct world *w, struct arena *a, struct decision *dec);
+/* The reason in one line: "--refresh", "never ran", "input a.csv: content changed (…), and 2 more". In `a`, or static. */
+const char *decision_reason(const struct decision *dec, struct arena *a);
 
 #endif

@@ -31,6 +31,7 @@ struct dry_state { /* of a step */
     bool maybe;    /* some branch is undecided, and may yet be skipped */
     bool skipped;  /* all branches are */
     bool success;
+    uint32_t runs; /* a branch that will run, else one that may; UINT32_MAX: none */
 };
 struct dry {
     struct dry_options o;
@@ -106,27 +107,9 @@ static void settle(struct dry *d, uint32_t i, enum dry_verdict verdict, const ch
 {
     d->steps[i].verdict = verdict;
     d->steps[i].why = why;
-}
-
-static const char *reason(struct dry *d, const struct decision *dec)
-{
-    switch (dec->verdict) {
-    case VERDICT_REFRESHED:
-        return "--refresh";
-    case VERDICT_DISABLED:
-    case VERDICT_UNCACHEABLE:
-        return arena_printf(d->arena, "not memoized: %s",
-                            dec->note ? dec->note : "it declares neither outputs nor values");
-    default:
-        break;
+    if (verdict == DRY_RUN && !causes_known(d->decider.causes, i)) {
+        causes_set(d->decider.causes, i, UINT32_MAX, "will run", why);
     }
-    if (dec->n_differences == 0) {
-        return dec->note ? dec->note : "never ran";
-    }
-    const char *first = difference_sentence(&dec->differences[0], d->arena);
-    return dec->n_differences == 1
-               ? first
-               : arena_printf(d->arena, "%s, and %zu more", first, dec->n_differences - 1);
 }
 
 static void answered(struct dry *d, uint32_t i, const struct question *q)
@@ -151,14 +134,18 @@ static void answered(struct dry *d, uint32_t i, const struct question *q)
         settle(d, i, DRY_HIT, dec.note ? dec.note : "reused");
         return;
     }
-    decide_why(&d->decider, i, q, d->arena, &dec);
+    decide_why(&d->decider, i, q, &d->world, d->arena, &dec);
     d->steps[i].differences = dec.differences;
     d->steps[i].n_differences = dec.n_differences;
-    settle(d, i, DRY_RUN, reason(d, &dec));
+    settle(d, i, DRY_RUN, decision_reason(&dec, d->arena));
 }
 
 static void refused(struct dry *d, uint32_t i, const struct err *err)
 {
+    if (err->code == ERR_BUSY) { /* only a run may find out: it fetches and keeps things */
+        settle(d, i, DRY_UNDECIDED, arena_strdup(d->arena, err->msg));
+        return;
+    }
     settle(d, i, DRY_RUN, arena_printf(d->arena, "it will fail: %s", err->msg));
 }
 
@@ -237,15 +224,51 @@ static bool nothing_to_choose(const struct dry *d, const struct step *m)
     return nothing;
 }
 
+static const char *name_of(uint32_t instance, const void *arg)
+{
+    const struct plan *p = arg;
+
+    return p->instances[instance].name;
+}
+
+/* What all branches of a step wait for: "it depends on features, which may run because ingest will run because input a.csv: content changed (…)". */
+struct waiting {
+    const char *why;
+    uint32_t from; /* the instance; UINT32_MAX: none */
+    const struct why_link *chain;
+    size_t n_chain;
+};
+
+static void wait_for(struct dry *d, uint32_t need, struct waiting *ret)
+{
+    struct why_link *chain = NULL;
+    uint32_t from = d->states[need].runs;
+    size_t n = causes_chain(d->decider.causes, from, name_of, d->plan, d->arena, &chain);
+
+    ret->from = from;
+    ret->chain = chain;
+    ret->n_chain = n;
+    if (n == 0) {
+        ret->why =
+            arena_printf(d->arena, "it depends on %s, which will run", d->wf->steps[need].name);
+        return;
+    }
+    /* The step first, the branch and what is behind it after that. */
+    const char *sentence = chain_sentence(chain, n, d->arena);
+    size_t len = strlen(chain[0].step);
+    ret->why = arena_printf(d->arena, "it depends on %s, which%s", chain[0].step, sentence + len);
+}
+
 /* What decides for all its branches alike. */
-static bool settle_by_needs(struct dry *d, uint32_t step, enum dry_verdict *ret, const char **why)
+static bool settle_by_needs(struct dry *d, uint32_t step, enum dry_verdict *ret,
+                            struct waiting *wait)
 {
     const struct step *m = &d->wf->steps[step];
     uint32_t required = 0, skipped = 0;
 
     if (m->finally) {
         *ret = DRY_UNDECIDED;
-        *why = "it runs when all else has ended";
+        wait->why = "it runs when all else has ended";
         if (!m->condition) {
             *ret = DRY_RUN;
         }
@@ -261,15 +284,14 @@ static bool settle_by_needs(struct dry *d, uint32_t step, enum dry_verdict *ret,
         bool asks = m->condition || !m->needs[k].declared;
         if (d->states[need].open && asks) {
             *ret = DRY_UNDECIDED;
-            *why = arena_printf(d->arena, "it depends on %s, which %s", d->wf->steps[need].name,
-                                "will run");
+            wait_for(d, need, wait);
             return true;
         }
     }
     return false;
 }
 
-static bool reads_open(struct dry *d, uint32_t step, enum dry_verdict *ret, const char **why)
+static bool reads_open(struct dry *d, uint32_t step, enum dry_verdict *ret, struct waiting *wait)
 {
     const struct step *m = &d->wf->steps[step];
 
@@ -280,8 +302,7 @@ static bool reads_open(struct dry *d, uint32_t step, enum dry_verdict *ret, cons
         }
         if (d->states[name->step].open) {
             *ret = DRY_UNDECIDED;
-            *why = arena_printf(d->arena, "it depends on %s, which will run",
-                                d->wf->steps[name->step].name);
+            wait_for(d, name->step, wait);
             return true;
         }
     }
@@ -337,23 +358,58 @@ static bool condition_false(struct dry *d, uint32_t i)
     return !yes;
 }
 
+/* A branch whose decision cannot be known yet, or is the same for all. */
+static void settle_alike(struct dry *d, uint32_t i, enum dry_verdict verdict,
+                         const struct waiting *wait)
+{
+    const char *blind;
+
+    if (verdict == DRY_UNDECIDED && runs_anyway(d, i, &blind)) {
+        settle(d, i, DRY_RUN, blind);
+        return;
+    }
+    settle(d, i, verdict, wait->why);
+    d->steps[i].chain = wait->chain;
+    d->steps[i].n_chain = wait->n_chain;
+    if (verdict == DRY_UNDECIDED && wait->from != UINT32_MAX) {
+        causes_set(d->decider.causes, i, wait->from, "may run", NULL);
+    }
+}
+
+static void count_branches(struct dry *d, uint32_t step)
+{
+    uint32_t first = d->plan->first[step], end = d->plan->first[step + 1], may = UINT32_MAX;
+    struct dry_state *st = &d->states[step];
+
+    st->skipped = end > first;
+    st->runs = UINT32_MAX;
+    for (uint32_t i = first; i < end; i++) {
+        enum dry_verdict v = d->steps[i].verdict;
+        st->open |= v == DRY_RUN || v == DRY_UNDECIDED;
+        st->maybe |= v == DRY_UNDECIDED;
+        st->skipped &= v == DRY_SKIP;
+        st->runs = v == DRY_RUN && st->runs == UINT32_MAX ? i : st->runs;
+        may = v == DRY_UNDECIDED && may == UINT32_MAX ? i : may;
+    }
+    st->runs = st->runs == UINT32_MAX ? may : st->runs;
+}
+
 static void decide_step(struct dry *d, uint32_t step)
 {
     uint32_t first = d->plan->first[step], end = d->plan->first[step + 1];
-    struct dry_state *st = &d->states[step];
     VEC(struct pending *) waiting = {0};
+    struct waiting wait = {.from = UINT32_MAX};
     enum dry_verdict verdict = DRY_UNDECIDED;
-    const char *why = NULL;
-    bool all = settle_by_needs(d, step, &verdict, &why) || reads_open(d, step, &verdict, &why);
-    bool skip = !all && reads_skipped(d, step, &why);
+    bool all = settle_by_needs(d, step, &verdict, &wait) || reads_open(d, step, &verdict, &wait);
 
+    if (!all && reads_skipped(d, step, &wait.why)) {
+        verdict = DRY_SKIP;
+        all = true;
+    }
     for (uint32_t i = first; i < end; i++) {
         struct pending *p;
-        const char *blind;
-        if (all && verdict == DRY_UNDECIDED && runs_anyway(d, i, &blind)) {
-            settle(d, i, DRY_RUN, blind);
-        } else if (all || skip) {
-            settle(d, i, all ? verdict : DRY_SKIP, why);
+        if (all) {
+            settle_alike(d, i, verdict, &wait);
         } else if (!condition_false(d, i) && !ask(d, i, &p)) {
             *vec_push(&waiting) = p;
         }
@@ -363,13 +419,7 @@ static void decide_step(struct dry *d, uint32_t step)
         ask_again(d, waiting.items[k]);
     }
     vec_done(&waiting);
-    st->skipped = end > first;
-    for (uint32_t i = first; i < end; i++) {
-        enum dry_verdict v = d->steps[i].verdict;
-        st->open |= v == DRY_RUN || v == DRY_UNDECIDED;
-        st->maybe |= v == DRY_UNDECIDED;
-        st->skipped &= v == DRY_SKIP;
-    }
+    count_branches(d, step);
 }
 
 /* --- life --- */

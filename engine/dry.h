@@ -27,9 +27,12 @@ extern const char *const dry_verdict_names[DRY_VERDICT_COUNT];
 struct dry_step {
     enum dry_verdict verdict;
     const char *
-        why; /* one sentence: "never ran", "input train.csv: content changed (… → …)", "not memoized: …" */
+        why; /* one sentence: "never ran", "input train.csv: content changed (… → …)", "not memoized: …", "it depends on ingest, which will run because input a.csv: content changed (…)" */
     const struct difference *differences;
     size_t n_differences; /* against the newest earlier action of this instance */
+    const struct why_link
+        *chain; /* of one that is undecided: what it depends on, down to the root */
+    size_t n_chain;
     struct digest key;
     bool has_key;
     int64_t entry;

@@ -74,7 +74,7 @@ Test(cache_explain, inputs)
     actions("{\"inputs\":[{\"kind\":\"absent\",\"name\":\"x\",\"path\":\"a\"}]}",
             "{\"inputs\":[{\"digest\":\"sha256:" A64
             "\",\"kind\":\"file\",\"name\":\"x\",\"path\":\"a\"}]}",
-            "input x: absent → sha256:12ab34cd…\n");
+            "input x (a): absent → sha256:12ab34cd…\n");
     actions("{\"inputs\":[{\"digest\":\"sha256:" A64
             "\",\"kind\":\"file\",\"name\":\"x\",\"path\":\"a\"},{\"digest\":\"sha256:" A64
             "\",\"kind\":\"file\",\"name\":\"x\",\"path\":\"b\"}]}",
