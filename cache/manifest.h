@@ -37,5 +37,7 @@ int manifest_of_input(const char *path, struct statcache *sc, struct str *ret_te
 int manifest_each(const char *text, size_t len,
                   int (*fn)(const struct manifest_entry *e, void *arg, struct err *err), void *arg,
                   struct err *err);
+/* Of one that was made elsewhere (another machine's, an archive's): laid out, it stays inside its folder. ERR_CORRUPT: it would not, or cannot be read. */
+int manifest_check(const char *text, size_t len, struct err *err);
 
 #endif
