@@ -515,7 +515,7 @@ static int load_names(struct replay *p, int64_t plan, struct err *err)
     size_t at = 0;
     for (uint32_t i = 0; i < names.n && at < names.len; i++) {
         struct past_step *s = &p->run->steps[i];
-        unsigned kind = names.tags[i] & 0xf, executor = names.tags[i] >> 4;
+        unsigned kind = names.tags[i] & 0xf, executor = names.tags[i] >> 4 & 7;
         size_t bare = strcspn(text + at, "[");
         s->name = text + at;
         /* Branches of a step stand together: they share its name. */

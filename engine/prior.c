@@ -38,6 +38,16 @@ int64_t used_get(const void *used, uint32_t instance)
     return (int64_t)v;
 }
 
+static bool publishes(const struct step *s)
+{
+    for (uint32_t i = 0; i < s->n_outputs; i++) {
+        if (s->outputs[i].publish) {
+            return true;
+        }
+    }
+    return false;
+}
+
 void names_encode(const struct plan *p, struct str *out)
 {
     for (int i = 0; i < 4; i++) {
@@ -46,7 +56,8 @@ void names_encode(const struct plan *p, struct str *out)
     sb_reserve(out, p->n + p->names_len);
     for (uint32_t i = 0; i < p->n; i++) {
         const struct step *s = &p->wf->steps[p->instances[i].step];
-        sb_putc(out, (char)((unsigned)s->kind | (unsigned)s->executor << 4));
+        sb_putc(out, (char)((unsigned)s->kind | (unsigned)s->executor << 4 |
+                            (publishes(s) ? NAMES_PUBLISHES : 0)));
     }
     sb_add(out, p->names, p->names_len);
 }

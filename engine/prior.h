@@ -22,7 +22,8 @@ void prior_forget(struct prior *p, uint32_t instance);
 
 /* Runs' `used`: an int64_t per instance, little-endian, in plan order; 0: none. */
 int64_t used_get(const void *used, uint32_t instance);
-/* Plans' `names` as the store keeps them: u32 count, a byte per instance (kind | executor << 4), the names NUL-separated. */
+/* Plans' `names` as the store keeps them: u32 count, a byte per instance (kind | executor << 4 | NAMES_PUBLISHES), the names NUL-separated. */
+#define NAMES_PUBLISHES 0x80U /* gc reads it too (cache/gc_live.c): what is published is kept */
 void names_encode(const struct plan *p, struct str *out);
 struct names {
     uint32_t n;
