@@ -8,11 +8,13 @@
 #include "base/mem.h"
 #include "base/str.h"
 #include "base/units.h"
+#include "cache/remote.h"
 #include "cache/store.h"
 #include "cli/command.h"
 #include "cli/commands.h"
 #include "cli/config.h"
 #include "cli/out.h"
+#include "cli/shared.h"
 #include "steps/container.h"
 
 #include <string.h>
@@ -44,7 +46,7 @@ static void find(struct report *r, enum finding_kind kind, const char *what, con
               tone_off(r->colour), what, text);
 }
 
-static void check_config(const struct cli *c, struct report *r)
+static void check_config(const struct cli *c, struct report *r, struct config *ret)
 {
     CLEANUP(sb_done) struct str problem = {0};
     struct config f;
@@ -55,7 +57,28 @@ static void check_config(const struct cli *c, struct report *r)
         return;
     }
     find(r, FINDING_GOOD, "config", f.file ? f.file : "no config.yaml: the defaults hold");
-    config_done(&f);
+    *ret = f;
+}
+
+static void check_shared(const struct config *f, struct report *r, struct loop *l,
+                         struct store *store)
+{
+    CLEANUP(sb_done) struct str text = {0};
+    struct err err = {0};
+    struct shared_choice choice;
+    struct remote *remote = NULL;
+    shared_choose(NULL, f, &choice);
+    if (!choice.url) {
+        return;
+    }
+    struct remote_options o = {.url = choice.url,
+                               .token = choice.token,
+                               .read_only = choice.read_only,
+                               .store = store,
+                               .loop = l};
+    bool good = remote_open(&o, &remote, &err) >= 0 && remote_probe(remote, &text, &err) >= 0;
+    find(r, good ? FINDING_GOOD : FINDING_BAD, "cache", good ? sb_text(&text) : err.msg);
+    remote_close(remote);
 }
 
 static void check_store(struct cli *c, struct report *r, struct loop *l, struct store **ret)
@@ -156,8 +179,11 @@ static int run(struct cli *c, const struct args *a)
     struct loop *l = loop_new();
     struct store *store = NULL;
     check_machine(&r);
-    check_config(c, &r);
+    struct config config = {0};
+    check_config(c, &r, &config);
     check_store(c, &r, l, &store);
+    check_shared(&config, &r, l, store);
+    config_done(&config);
     check_engine(&r, l, store);
     if (json) {
         jw_end_array(&w);

@@ -9,11 +9,13 @@
 #include "cache/store.h"
 #include "cli/command.h"
 #include "cli/commands.h"
+#include "cli/config.h"
 #include "cli/lines.h"
 #include "cli/out.h"
 #include "cli/progress.h"
 #include "cli/report.h"
 #include "cli/setup.h"
+#include "cli/shared.h"
 #include "engine/history.h"
 #include "engine/run.h"
 
@@ -29,6 +31,7 @@ struct show {
     const struct cli *cli;
     const struct args *args;
     struct setup setup;
+    struct config config;
     struct run *run;
     struct progress *progress; /* NULL: plain lines */
     bool quiet, verbose, json;
@@ -110,6 +113,10 @@ static void on_signal(int signum, void *arg)
 {
     struct show *s = arg;
     bool again = s->signal != 0;
+    if (run_state_of(s->run)->ended) { /* what it came to stands; only uploads are left */
+        run_interrupt(s->run, "interrupted", true);
+        return;
+    }
     s->signal = signum;
     if (!again && !s->quiet && !s->json) {
         sb_printf(&s->out, "stopping: running steps may finish; %s again to end them\n",
@@ -147,6 +154,17 @@ static int write_reports(struct show *s)
     return r < 0 ? cli_fail(s->cli, &err) : EXIT_OK;
 }
 
+static void on_upload(struct run *r, uint32_t waiting, void *arg)
+{
+    struct show *s = arg;
+    (void)r;
+    if (!s->quiet && !s->json) {
+        sb_printf(&s->out, "sending %u result%s to the shared cache; Ctrl-C leaves the rest\n",
+                  waiting, waiting == 1 ? "" : "s");
+        say(s);
+    }
+}
+
 static int finish(struct show *s, int64_t began_us)
 {
     if (s->progress) {
@@ -178,6 +196,15 @@ static int read_options(struct show *s, struct run_options *o, const char **refr
     const struct args *a = s->args;
     struct err err = {0};
     long parallel;
+    struct shared_choice shared;
+    int code = config_open(s->cli, &s->config);
+    if (code != EXIT_OK) {
+        return code;
+    }
+    shared_choose(a, &s->config, &shared);
+    o->remote = shared.url;
+    o->remote_token = shared.token;
+    o->remote_readonly = shared.read_only;
     if (opt_number(a, "max-parallel", 1, 0, &parallel, &err) < 0) {
         return cli_usage(s->cli, "%s", err.msg);
     }
@@ -270,14 +297,19 @@ static int run(struct cli *c, const struct args *a)
                      .json = opt_given(a, "json")};
     size_t max = opt_all(a, "refresh", NULL, 0) + 1;
     CLEANUP(cleanup_free) const char **refresh = xcalloc(max, sizeof(char *));
-    struct run_options o = {
-        .trigger = "manual", .on_event = on_event, .on_done = on_done, .arg = &s};
+    struct run_options o = {.trigger = "manual",
+                            .on_event = on_event,
+                            .on_done = on_done,
+                            .on_upload = on_upload,
+                            .arg = &s};
     int code = read_options(&s, &o, refresh, max);
     if (code != EXIT_OK) {
+        config_done(&s.config);
         return code;
     }
     code = setup_open(c, a, a->positional[0], true, false, &s.setup);
     if (code != EXIT_OK) {
+        config_done(&s.config);
         return junit_of_invalid(c, a, code);
     }
     o.plan = s.setup.plan;
@@ -288,6 +320,7 @@ static int run(struct cli *c, const struct args *a)
     o.want_hits = !s.quiet && (s.json || !c->out_tty || s.verbose);
     code = start(&s, &o);
     setup_close(&s.setup);
+    config_done(&s.config);
     sb_done(&s.out);
     return code;
 }
@@ -300,6 +333,7 @@ static const struct opt opts[] = {
     {"refresh", 0, OPT_OPTIONAL, "STEP",
      "Runs again, everything or this step, and stores the new results; repeatable"},
     {"no-cache", 0, OPT_FLAG, NULL, "Neither asks the cache nor stores results"},
+    OPT_REMOTE,
     {"max-parallel", 0, OPT_TEXT, "N",
      "Steps at once (default: the workflow's, else the processors)"},
     {"summary", 0, OPT_TEXT, "FILE",

@@ -11,7 +11,6 @@
 #include "cache/objects.h"
 #include "cache/store.h"
 #include "cli/command.h"
-#include "cli/differences.h"
 #include "cli/out.h"
 #include "cli/tail.h"
 #include "engine/run.h"
@@ -56,26 +55,28 @@ static void add_status(const struct cli *c, struct str *out, enum tone tone, con
     sb_printf(out, "%s%-9s%s %s", tone_on(c->colour, tone), word, tone_off(c->colour), name);
 }
 
-enum { DIFFERENCES_SHOWN = 20 };
-
-/* What made the step run, each on a line, with the way to its root. */
+/* What made the step run, each on a line: {"part":…,"name":…,"old":…,"new":…}. */
 static void add_differences(struct str *out, const json_t *started)
 {
     const json_t *why = json_object_get(started, "why");
     const char *note = member(started, "note"), *verdict = member(started, "verdict");
     struct arena *a = arena_new();
-    size_t n = json_array_size(why), found = 0;
-    struct difference *list = arena_calloc(a, n + 1, sizeof(*list));
     if (text_eq(verdict, "refreshed") && !*note) {
         note = "--refresh";
     }
     if (*note) {
         sb_printf(out, "          because %s\n", note);
     }
-    for (size_t i = 0; i < n; i++) {
-        found += difference_read(json_array_get(why, i), a, &list[found]);
+    for (size_t i = 0; i < json_array_size(why); i++) {
+        const json_t *d = json_array_get(why, i);
+        struct difference diff = {.part = member(d, "part"),
+                                  .name = json_string_value(json_object_get(d, "name")),
+                                  .old = json_string_value(json_object_get(d, "old")),
+                                  .now = json_string_value(json_object_get(d, "new"))};
+        if (*diff.part) {
+            sb_printf(out, "          because %s\n", difference_sentence(&diff, a));
+        }
     }
-    differences_text(list, found, DIFFERENCES_SHOWN, "          ", "because ", out);
     arena_free(a);
 }
 
@@ -150,6 +151,22 @@ static void failed_line(const struct cli *c, const char *name, const json_t *p, 
               json_is_true(json_object_get(p, "tolerated")) ? " (tolerated)" : "");
 }
 
+/* A hit's payload is JSON where it came from the shared cache. */
+static bool has_document(const struct event *e)
+{
+    return e->payload_len > 0 && (e->type != EVENT_HIT || e->payload[0] == '{');
+}
+
+static void add_shared(const struct event *e, struct str *out)
+{
+    CLEANUP(cleanup_json) json_t *j = NULL;
+    if (!has_document(e) || json_read(e->payload, e->payload_len, 1 << 20, &j, NULL) < 0) {
+        return;
+    }
+    sb_puts(out, "  from the shared cache, ");
+    add_size(out, (uint64_t)json_integer_value(json_object_get(j, "fetched_bytes")));
+}
+
 void lines_event(const struct cli *c, struct run *r, struct store *s, const struct event *e,
                  bool verbose, struct str *out)
 {
@@ -175,6 +192,7 @@ void lines_event(const struct cli *c, struct run *r, struct store *s, const stru
             sb_puts(out, "  saved ");
             add_duration(out, result->duration_ms);
         }
+        add_shared(e, out);
         sb_putc(out, '\n');
         if (verbose) {
             add_log_object(s, result, name, out);
@@ -241,7 +259,7 @@ void lines_json(struct run *r, const struct event *e, struct str *out)
     if (e->instance != UINT32_MAX) {
         jw_kv_text(&w, "step", run_plan(r)->instances[e->instance].name);
     }
-    if (e->type != EVENT_HIT && e->payload_len) {
+    if (has_document(e)) {
         jw_key(&w, "data");
         jw_raw(&w, e->payload, e->payload_len);
     }

@@ -6,8 +6,10 @@
 #include "base/json.h"
 #include "base/mem.h"
 #include "base/units.h"
+#include "cache/remote.h"
 #include "cli/command.h"
 #include "cli/out.h"
+#include "cli/shared.h"
 #include "engine/history.h"
 #include "engine/run.h"
 #include "steps/scope.h"
@@ -86,6 +88,9 @@ void report_end(const struct cli *c, struct run *r, int64_t took_ms, struct str 
     add_duration(out, took_ms);
     sb_putc(out, '\n');
     add_outcomes(c, r, out);
+    struct remote_progress shared;
+    run_shared(r, &shared);
+    shared_report(&shared, out);
     uint32_t first = run_first_failure(r);
     if (first != UINT32_MAX) {
         sb_printf(out, "first failure: %s   (wf show %s)\n", run_plan(r)->instances[first].name,

@@ -69,7 +69,8 @@ static void put_matrix(struct jsonw *w, const char *name)
     jw_end_object(w);
 }
 
-static void put_cache(struct jsonw *w, const struct past_step *s, const json_t *started)
+static void put_cache(struct jsonw *w, const struct past_step *s, const json_t *started,
+                      const json_t *ended)
 {
     const char *verdict = json_string_value(json_object_get(started, "verdict"));
     json_t *why = json_object_get(started, "why"), *note = json_object_get(started, "note");
@@ -92,6 +93,13 @@ static void put_cache(struct jsonw *w, const struct past_step *s, const json_t *
     if (s->result && s->result->run) {
         JW_KEY(w, "made_by");
         jw_text(w, s->result->run);
+    }
+    if (s->result && s->result->origin) {
+        jw_kv_text(w, "made_in", s->result->origin);
+    }
+    if (s->status.state == INSTANCE_CACHED && json_is_true(json_object_get(ended, "shared"))) {
+        jw_kv_bool(w, "shared", true);
+        put_json(w, "fetched_bytes", json_object_get(ended, "fetched_bytes"));
     }
     if (note) {
         put_json(w, "note", note);
@@ -199,7 +207,7 @@ static void put_step(struct jsonw *w, const struct past_step *s)
     JW_KEY(w, "executor");
     jw_text(w, s->executor);
     put_end(w, s, ended);
-    put_cache(w, s, started);
+    put_cache(w, s, started, ended);
     if (s->result) {
         put_result(w, s->result);
     }
