@@ -36,8 +36,8 @@ int arena_image_save(const struct arena *a, const void *root, const unsigned cha
  * Positive 1: no usable image (absent, another tag, damaged: its SHA-256 is checked, or the range is taken). */
 int arena_image_load(const char *path, const unsigned char tag[32], struct arena **ret_arena,
                      void **ret_root, struct err *err);
-/* Gives back the memory of a loaded image that nobody changed or will change: what is looked at again is read from its file. From the first call on, writing into what was loaded is a crash. `inside`: any
- * pointer into the image; harmless for all but loaded ones. */
+/* Gives back the memory of a large loaded image (20 MiB and more) that nobody changed or will change: what is looked at again is read from its file. From the first call on, writing into what was loaded is a
+ * crash. `inside`: any pointer into the image; harmless for all but loaded ones. */
 void arena_image_forget(const void *inside);
 
 #endif

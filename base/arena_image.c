@@ -44,7 +44,8 @@ _Static_assert(sizeof(struct image_header) <= IMAGE_HEADER, "the header has one 
 
 enum {
     STRIPE = 32,
-    PART = 1 << 20, /* of a file, summed at once; a multiple of every page size */
+    PART = 1 << 20,  /* of a file, summed at once; a multiple of every page size */
+    KEPT = 20 << 20, /* so much of one is not worth giving back */
 };
 
 /* Four lanes of XXH64's round. Each step can be undone, so no change of a single word goes unseen. */
@@ -352,7 +353,7 @@ void arena_image_forget(const void *inside)
     header = (const struct image_header *)IMAGE_BASE; /* NOLINT(performance-no-int-to-ptr) */
     /* Whole pages of the file: what was allocated behind it stays. */
     size_t len = (size_t)header->loaded & ~((size_t)sysconf(_SC_PAGESIZE) - 1);
-    if (len > IMAGE_HEADER) {
+    if (len > KEPT) {
         char *first = (char *)(IMAGE_BASE + IMAGE_HEADER); /* NOLINT(performance-no-int-to-ptr) */
         if (mprotect(first, len - IMAGE_HEADER, PROT_READ) == 0) {
             (void)madvise(first, len - IMAGE_HEADER, MADV_DONTNEED);

@@ -150,6 +150,31 @@ Test(base_arena, an_image_comes_back_and_grows)
     temp_done(dir);
 }
 
+Test(base_arena, a_forgotten_image_reads_the_same)
+{
+    static const unsigned counts[] = {1000,
+                                      1200000}; /* the second is large enough to be given back */
+    char *dir = temp_new();
+    struct err err = {0};
+
+    for (size_t k = 0; k < ARRAY_LEN(counts); k++) {
+        struct arena *a = NULL;
+        void *root = NULL;
+        save(below(dir, "image"), counts[k]);
+        cr_assert_eq(arena_image_load(below(dir, "image"), tag, &a, &root, &err), 0, "%s", err.msg);
+        cr_expect_eq(arena_used(a) > (size_t)20 << 20, k == 1);
+        for (int again = 0; again < 2; again++) {
+            arena_image_forget(root);
+            cr_assert(list_is_whole(root, counts[k]));
+        }
+        check_objects(a); /* it still grows */
+        cr_assert(list_is_whole(root, counts[k]));
+        arena_free(a);
+    }
+    arena_image_forget(&err); /* harmless outside */
+    temp_done(dir);
+}
+
 Test(base_arena, another_process_reads_the_image)
 {
     char *dir = temp_new();
