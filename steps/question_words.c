@@ -211,6 +211,11 @@ static void words_of(struct hunt *h, struct step_scope *s, const struct text *t)
         words_each(t->source, t->len, on_word, h);
         return;
     }
+    const struct text_part *only = t->n_parts == 1 ? t->parts : NULL;
+    if (only && !only->literal &&
+        (expr_uses(only->expr) & ~(uint32_t)(USES_PARAMS | USES_MATRIX))) {
+        return; /* a reference alone, as most words of a command are */
+    }
     for (uint32_t n = 0; n < t->n_parts; n++) {
         const struct text_part *p = &t->parts[n];
         struct value v;
