@@ -136,6 +136,10 @@ void remote_outage(struct remote *r, const char *why)
     CLEANUP(sb_done) struct str text = {0};
 
     r->off_until_us = mono_us() + r->o.pause_ms * 1000;
+    if (r->probe) {
+        sb_clear(r->probe);
+        sb_printf(r->probe, "the shared cache %s cannot be used: %s", r->name, why);
+    }
     sb_printf(&text,
               "the shared cache %s cannot be used for now, so that steps run here (%s); it is left "
               "alone for ",
@@ -220,22 +224,12 @@ static void probed(struct transfer *t, enum answer a, const struct str *body)
     (void)body;
     p->answer = a;
     p->done = true;
-    loop_stop(t->remote->o.loop);
-}
-
-static void note_trouble(const char *text, void *arg)
-{
-    struct str *out = arg;
-
-    if (out->len == 0) {
-        sb_puts(out, text);
-    }
+    loop_stop(t->remote->o.loop); /* at the end of this turn: trouble is noted before */
 }
 
 int remote_probe(struct remote *r, struct str *out, struct err *err)
 {
     CLEANUP(sb_done) struct str trouble = {0};
-    struct remote_options o = r->o;
     struct probe p = {.remote = r};
     struct digest zero = {0};
     struct transfer *t = transfer_new(r, GET_DOCUMENT, "ac", &zero, REMOTE_DOCUMENT_MAX);
@@ -244,13 +238,11 @@ int remote_probe(struct remote *r, struct str *out, struct err *err)
     t->any = true;
     t->done = probed;
     t->owner = &p;
-    r->o.on_warning = note_trouble;
-    r->o.arg = &trouble;
+    r->probe = &trouble;
     r->off_until_us = 0;
     transfer_queue(t);
     loop_run(r->o.loop);
-    r->o.on_warning = o.on_warning;
-    r->o.arg = o.arg;
+    r->probe = NULL;
     if (!p.done || (p.answer != ANSWER_GOOD && p.answer != ANSWER_ABSENT)) {
         return err_set(err, ERR_NET, 0, "%s", trouble.len > 0 ? sb_text(&trouble) : "no answer");
     }

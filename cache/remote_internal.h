@@ -50,6 +50,7 @@ struct remote {
     unsigned lies;
     bool told_outage, told_lie, told_upload, told_disk;
     bool no_uploads, closing;
+    struct str *probe; /* during remote_probe(): what went wrong */
 
     struct remote_ask *asks, *ended;
     VEC(int64_t) to_push;

@@ -93,14 +93,18 @@ static int add_output(struct push *p, const struct result_output *o, struct err 
     struct folder f = {.push = p};
     int rc;
 
-    sb_printf(&f.path, "%s/%s", o->kind == OBJECT_TREE ? "wf/folders" : "out", o->path);
+    size_t len = strlen(o->path);
+    while (len > 0 && o->path[len - 1] == '/') { /* of a folder */
+        len--;
+    }
+    sb_printf(&f.path, "%s/%.*s", o->kind == OBJECT_TREE ? "wf/folders" : "out", (int)len, o->path);
     add_blob(p, sb_text(&f.path), f.path.len, &o->digest, o->object_bytes, o->executable, NULL);
     if (o->kind != OBJECT_TREE) {
         sb_done(&f.path);
         return 0;
     }
     sb_clear(&f.path);
-    sb_printf(&f.path, "out/%s", o->path);
+    sb_printf(&f.path, "out/%.*s", (int)len, o->path);
     f.root = f.path.len;
     rc = objects_read(p->remote->o.store, &o->digest, REMOTE_DOCUMENT_MAX, &list, err);
     rc = rc < 0 ? rc : manifest_each(sb_text(&list), list.len, add_file, &f, err);

@@ -100,12 +100,10 @@ static void add_reason(const struct transfer *t, const struct http_response *res
 {
     CLEANUP(sb_done) struct str said = {0};
 
-    if (resp->err && resp->status == 0) {
-        sb_puts(out, resp->err->msg);
-        return;
-    }
-    if (resp->status / 100 == 2 && resp->err) {
-        sb_puts(out, resp->err->msg);
+    if (resp->err && (resp->status == 0 || resp->status / 100 == 2)) {
+        /* Without the URL before it: the cache is named by who tells it. */
+        const char *text = resp->err->msg, *behind = strstr(text, "': ");
+        sb_puts(out, text[0] == '\'' && behind ? behind + 3 : text);
         return;
     }
     sb_printf(out, "HTTP status %d", resp->status);
@@ -198,6 +196,17 @@ static enum answer judge_head(const struct http_call *c, struct transfer *t,
     return length && strtoull(length, NULL, 10) != t->bytes ? ANSWER_ABSENT : ANSWER_GOOD;
 }
 
+/* A bucket that is not there is no cache without a result. */
+static bool no_bucket(const struct transfer *t, const struct http_response *resp)
+{
+    CLEANUP(sb_done) struct str said = {0};
+
+    if (t->remote->s3 && resp->body.len > 0) {
+        s3_refusal(resp->body.data, resp->body.len, &said);
+    }
+    return text_starts(sb_text(&said), "NoSuchBucket");
+}
+
 static enum answer judge(const struct http_call *c, struct transfer *t,
                          const struct http_response *resp)
 {
@@ -207,7 +216,7 @@ static enum answer judge(const struct http_call *c, struct transfer *t,
         return judge_put(t, resp);
     }
     if (resp->status == 404 || resp->status == 410) {
-        return ANSWER_ABSENT;
+        return no_bucket(t, resp) ? ANSWER_NONE : ANSWER_ABSENT;
     }
     return t->kind == HEAD_OBJECT ? judge_head(c, t, resp) : judge_get(t, resp);
 }

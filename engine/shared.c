@@ -13,7 +13,7 @@
 
 #include <stdlib.h>
 
-enum { UPLOAD_WAIT_MS = 10 * 60 * 1000 };
+enum { UPLOAD_QUIET_MS = 500, UPLOAD_WAIT_MS = 10 * 60 * 1000 };
 
 /* After the run's end it is told, but no longer part of the record. */
 static void late_warning(struct run *r, const char *text)
@@ -178,6 +178,21 @@ static void on_too_long(void *arg)
     shared_give_up(arg);
 }
 
+/* A short wait is not worth a word. */
+static void on_wait(void *arg)
+{
+    struct run *r = arg;
+    struct remote_progress p;
+
+    remote_progress(r->remote, &p);
+    timer_free(r->upload_timer);
+    r->upload_timer = timer_new(r->o.loop, on_too_long, r);
+    timer_start(r->upload_timer, UPLOAD_WAIT_MS, 0);
+    if (r->o.on_upload) {
+        r->o.on_upload(r, p.waiting, r->o.arg);
+    }
+}
+
 bool shared_wait(struct run *r)
 {
     struct remote_progress p = {0};
@@ -189,11 +204,8 @@ bool shared_wait(struct run *r)
         return false;
     }
     if (!r->upload_timer) {
-        r->upload_timer = timer_new(r->o.loop, on_too_long, r);
-        timer_start(r->upload_timer, UPLOAD_WAIT_MS, 0);
-        if (r->o.on_upload) {
-            r->o.on_upload(r, p.waiting, r->o.arg);
-        }
+        r->upload_timer = timer_new(r->o.loop, on_wait, r);
+        timer_start(r->upload_timer, UPLOAD_QUIET_MS, 0);
     }
     return true;
 }
