@@ -11,6 +11,7 @@
 #include "cache/objects.h"
 #include "cache/store.h"
 #include "cli/command.h"
+#include "cli/differences.h"
 #include "cli/out.h"
 #include "cli/tail.h"
 #include "engine/run.h"
@@ -55,28 +56,26 @@ static void add_status(const struct cli *c, struct str *out, enum tone tone, con
     sb_printf(out, "%s%-9s%s %s", tone_on(c->colour, tone), word, tone_off(c->colour), name);
 }
 
-/* What made the step run, each on a line: {"part":…,"name":…,"old":…,"new":…}. */
+enum { DIFFERENCES_SHOWN = 20 };
+
+/* What made the step run, each on a line, with the way to its root. */
 static void add_differences(struct str *out, const json_t *started)
 {
     const json_t *why = json_object_get(started, "why");
     const char *note = member(started, "note"), *verdict = member(started, "verdict");
     struct arena *a = arena_new();
+    size_t n = json_array_size(why), found = 0;
+    struct difference *list = arena_calloc(a, n + 1, sizeof(*list));
     if (text_eq(verdict, "refreshed") && !*note) {
         note = "--refresh";
     }
     if (*note) {
         sb_printf(out, "          because %s\n", note);
     }
-    for (size_t i = 0; i < json_array_size(why); i++) {
-        const json_t *d = json_array_get(why, i);
-        struct difference diff = {.part = member(d, "part"),
-                                  .name = json_string_value(json_object_get(d, "name")),
-                                  .old = json_string_value(json_object_get(d, "old")),
-                                  .now = json_string_value(json_object_get(d, "new"))};
-        if (*diff.part) {
-            sb_printf(out, "          because %s\n", difference_sentence(&diff, a));
-        }
+    for (size_t i = 0; i < n; i++) {
+        found += difference_read(json_array_get(why, i), a, &list[found]);
     }
+    differences_text(list, found, DIFFERENCES_SHOWN, "          ", "because ", out);
     arena_free(a);
 }
 

@@ -39,7 +39,8 @@ void past_close(struct past *p)
 int past_open_args(const struct cli *c, const struct args *a, struct past *ret, size_t *ret_rest)
 {
     const char *word = a->n_positional ? a->positional[0] : "latest";
-    bool names_run = isdigit((unsigned char)word[0]) || text_eq(word, "latest");
+    bool names_run = isdigit((unsigned char)word[0]) || text_eq(word, "latest") ||
+                     text_starts(word, "latest~") || text_eq(word, "previous");
     *ret_rest = names_run && a->n_positional ? 1 : 0;
     return past_open(c, names_run ? word : "latest", ret);
 }

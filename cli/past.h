@@ -14,7 +14,7 @@ struct past {
 int past_open(const struct cli *c, const char *word,
               struct past *ret); /* an exit code; prints errors */
 void past_close(struct past *p);
-/* "[RUN] [STEP…]": run ids begin with a digit (or are "latest"), steps never do. *ret_rest: where the steps begin. */
+/* "[RUN] [STEP…]": run ids begin with a digit (or are "latest", "latest~N", "previous"), steps never do. *ret_rest: where the steps begin. */
 int past_open_args(const struct cli *c, const struct args *a, struct past *ret, size_t *ret_rest);
 /* The instances a word means: all branches of a step, or one. Returns how many; fn may be NULL. */
 size_t past_match(const struct past_run *r, const char *word,

@@ -118,16 +118,13 @@ static int latest(struct store *s, char ret_id[32], struct err *err)
     return 0;
 }
 
-int history_resolve(struct store *s, const char *word, char ret_id[32], struct err *err)
+static int by_prefix(struct store *s, const char *word, char ret_id[32], struct err *err)
 {
     CLEANUP(db_row_done) struct db_row *row = NULL;
     char from[ID_LEN + 1] = "", to[ID_LEN + 2], found[32];
     size_t len = strlen(word);
     int rc = 0;
 
-    if (strcmp(word, "latest") == 0) {
-        return latest(s, ret_id, err);
-    }
     for (size_t i = 0; i < len && i < ID_LEN; i++) {
         from[i] = (char)toupper((unsigned char)word[i]);
         from[i + 1] = '\0';
@@ -153,6 +150,49 @@ int history_resolve(struct store *s, const char *word, char ret_id[32], struct e
     }
     memcpy(ret_id, found, sizeof(found));
     return 0;
+}
+
+/* The run of the same workflow that began `steps_back` runs earlier. */
+static int earlier(struct store *s, int64_t steps_back, char id[32], struct err *err)
+{
+    CLEANUP(db_row_done) struct db_row *row = NULL;
+    int rc = db_query(store_db(s), SQL_RUN_BEFORE, &row, err, "ti", id, steps_back - 1);
+
+    rc = rc < 0 ? rc : db_step(row, err);
+    if (rc == 0) {
+        return err_set(err, ERR_NOT_FOUND, 0,
+                       "its workflow has no %lld earlier run%s than %s: `wf runs` lists them",
+                       (long long)steps_back, steps_back == 1 ? "" : "s", id);
+    }
+    if (rc == 1) {
+        (void)snprintf(id, 32, "%s", db_text(row, 0));
+    }
+    return rc < 0 ? rc : 0;
+}
+
+int history_resolve(struct store *s, const char *word, char ret_id[32], struct err *err)
+{
+    CLEANUP(cleanup_free) char *base = xstrdup(strcmp(word, "previous") == 0 ? "latest~1" : word);
+    char *tilde = strchr(base, '~'), *end, id[32];
+    long back = 0;
+    int rc;
+
+    if (tilde) {
+        back = strtol(tilde + 1, &end, 10);
+        if (tilde[1] < '0' || tilde[1] > '9' || *end || back < 0 || back > 1000000) {
+            return err_set(err, ERR_USAGE, 0,
+                           "'%s' names no run: behind ~ stands how many runs earlier, as in "
+                           "latest~1",
+                           word);
+        }
+        *tilde = '\0';
+    }
+    rc = strcmp(base, "latest") == 0 ? latest(s, id, err) : by_prefix(s, base, id, err);
+    rc = rc == 0 && back > 0 ? earlier(s, back, id, err) : rc;
+    if (rc == 0) {
+        memcpy(ret_id, id, sizeof(id));
+    }
+    return rc;
 }
 
 int history_unfinished(struct store *s, const char *workflow, char ret_id[32], struct err *err)

@@ -28,7 +28,7 @@ struct run_row {
 /* Newest first; workflow NULL: all. fn: false stops. Strings are borrowed for the call. */
 int history_list(struct store *s, const char *workflow, uint32_t limit,
                  bool (*fn)(const struct run_row *r, void *arg), void *arg, struct err *err);
-/* "latest", an id or a unique prefix -> id. ERR_NOT_FOUND, ERR_USAGE (ambiguous). */
+/* "latest", "previous" (the run before it of the same workflow), an id or a unique prefix, each with ~N behind it (the Nth run before of its workflow) -> id. ERR_NOT_FOUND, ERR_USAGE (ambiguous). */
 int history_resolve(struct store *s, const char *word, char ret_id[32], struct err *err);
 
 struct past_step {
