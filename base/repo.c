@@ -91,7 +91,8 @@ static int root_tree(struct repo *r, const char *name, const git_oid *commit, gi
 struct hunt {
     struct repo *r;
     git_odb *odb;
-    bool lfs; /* some .gitattributes speaks of it */
+    const char *path; /* of the tree walked, "": the root */
+    bool lfs;         /* some .gitattributes speaks of it */
     struct str pointer;
 };
 
@@ -144,8 +145,8 @@ static int on_blob(const char *root, const git_tree_entry *e, void *arg)
     const struct git_api *g = h->r->git;
 
     if (g->git_tree_entry_type_(e) == GIT_OBJECT_BLOB && is_pointer(h, g->git_tree_entry_id_(e))) {
-        sb_puts(&h->pointer, root);
-        sb_puts(&h->pointer, g->git_tree_entry_name_(e));
+        sb_printf(&h->pointer, "%s%s%s%s", h->path, *h->path ? "/" : "", root,
+                  g->git_tree_entry_name_(e));
         return -1;
     }
     return 0;
@@ -172,7 +173,7 @@ static bool lfs_above(struct repo *r, git_tree *root, const char *path)
 static int refuse_lfs(struct repo *r, git_tree *root, const char *path, const struct repo_found *f,
                       const char *name, struct err *err)
 {
-    struct hunt h = {.r = r};
+    struct hunt h = {.r = r, .path = path};
     git_tree *tree = NULL;
     git_oid id;
 
@@ -398,7 +399,7 @@ static int too_many(struct repo *r, size_t max_files)
     return count > max_files;
 }
 
-int repo_dirty(const char *path, size_t max_files, bool *ret, struct err *err)
+static int compare(const char *path, size_t max_files, unsigned flags, bool *ret, struct err *err)
 {
     CLEANUP(repo_close) struct repo r = {0};
     CLEANUP(cleanup_free) char *below = repo_path_in(path);
@@ -418,7 +419,7 @@ int repo_dirty(const char *path, size_t max_files, bool *ret, struct err *err)
     }
     r.git->git_status_options_init_(&o, GIT_STATUS_OPTIONS_VERSION);
     o.show = GIT_STATUS_SHOW_INDEX_AND_WORKDIR;
-    o.flags = GIT_STATUS_OPT_EXCLUDE_SUBMODULES | GIT_STATUS_OPT_DISABLE_PATHSPEC_MATCH;
+    o.flags = GIT_STATUS_OPT_DISABLE_PATHSPEC_MATCH | flags;
     if (*below) {
         o.pathspec = (git_strarray){paths, 1};
     }
@@ -428,6 +429,16 @@ int repo_dirty(const char *path, size_t max_files, bool *ret, struct err *err)
     }
     *ret = dirty;
     return 0;
+}
+
+int repo_dirty(const char *path, size_t max_files, bool *ret, struct err *err)
+{
+    return compare(path, max_files, GIT_STATUS_OPT_EXCLUDE_SUBMODULES, ret, err);
+}
+
+int repo_changed(const char *path, bool *ret, struct err *err)
+{
+    return compare(path, SIZE_MAX, GIT_STATUS_OPT_INCLUDE_UNTRACKED, ret, err);
 }
 
 const char *repo_library_version(void)

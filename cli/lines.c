@@ -150,20 +150,25 @@ static void failed_line(const struct cli *c, const char *name, const json_t *p, 
               json_is_true(json_object_get(p, "tolerated")) ? " (tolerated)" : "");
 }
 
-/* A hit's payload is JSON where it came from the shared cache. */
 static bool has_document(const struct event *e)
 {
-    return e->payload_len > 0 && (e->type != EVENT_HIT || e->payload[0] == '{');
+    return e->type == EVENT_HIT ? event_hit_has_document(e) : e->payload_len > 0;
 }
 
-static void add_shared(const struct event *e, struct str *out)
+/* Where it came from, and on request why it was reused. */
+static void add_hit_words(const struct event *e, bool verbose, struct str *out)
 {
     CLEANUP(cleanup_json) json_t *j = NULL;
     if (!has_document(e) || json_read(e->payload, e->payload_len, 1 << 20, &j, NULL) < 0) {
         return;
     }
-    sb_puts(out, "  from the shared cache, ");
-    add_size(out, (uint64_t)json_integer_value(json_object_get(j, "fetched_bytes")));
+    if (json_is_true(json_object_get(j, "shared"))) {
+        sb_puts(out, "  from the shared cache, ");
+        add_size(out, (uint64_t)json_integer_value(json_object_get(j, "fetched_bytes")));
+    }
+    if (verbose && *member(j, "note")) {
+        sb_printf(out, "\n          because %s", member(j, "note"));
+    }
 }
 
 void lines_event(const struct cli *c, struct run *r, struct store *s, const struct event *e,
@@ -191,7 +196,7 @@ void lines_event(const struct cli *c, struct run *r, struct store *s, const stru
             sb_puts(out, "  saved ");
             add_duration(out, result->duration_ms);
         }
-        add_shared(e, out);
+        add_hit_words(e, verbose, out);
         sb_putc(out, '\n');
         if (verbose) {
             add_log_object(s, result, name, out);

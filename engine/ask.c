@@ -118,9 +118,10 @@ void ask_release_waiters(struct run *r, uint32_t instance, bool found)
 
 /* --- answers --- */
 
-static void hit(struct run *r, uint32_t instance, const struct decision *d)
+static void hit(struct run *r, uint32_t instance, const struct question *q,
+                const struct decision *d)
 {
-    emit_hit(r, instance, d->entry);
+    emit_hit(r, instance, d->entry, d->note, q->has_identity);
     if (r->state.instances[instance].state == INSTANCE_CACHED) {
         finish_publish(r, instance);
     }
@@ -194,8 +195,11 @@ static void answered(struct run *r, uint32_t instance, const struct question *q,
         fail_instance(r, instance, "failed", err.msg);
         return;
     }
+    if (q->warning) {
+        emit_warning(r, instance, q->warning);
+    }
     if (d.verdict == VERDICT_HIT) {
-        hit(r, instance, &d);
+        hit(r, instance, q, &d);
     } else if (wait_for_drop(r, instance, &d)) {
         return;
     } else if (d.verdict != VERDICT_MISS ||
@@ -236,7 +240,7 @@ static void answered_in_slot(struct task *t)
     } else if (d.verdict == VERDICT_HIT) {
         flight_release(r, i);
         sched_unclaim(r, t);
-        hit(r, i, &d);
+        hit(r, i, &t->question, &d);
         task_free(t);
     } else if (wait_for_drop(r, i, &d) ||
                (d.verdict == VERDICT_MISS && wait_or_lead(r, i, &t->question.key))) {

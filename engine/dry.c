@@ -445,6 +445,7 @@ static int open_world(struct dry *d, struct err *err)
                         .run = "",
                         .trigger = "manual",
                         .scheduled_at_ms = now_ms(),
+                        .look_only = true,
                         .path_env = path ? path : "/usr/local/bin:/usr/bin:/bin",
                         .branch = world_branch,
                         .status = world_status,

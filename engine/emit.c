@@ -63,8 +63,32 @@ void emit_warning(struct run *r, uint32_t instance, const char *text)
     emit_text(r, EVENT_WARNING, instance, "text", text);
 }
 
-void emit_hit(struct run *r, uint32_t instance, const struct entry *entry)
+/* What is told of a hit beyond its entry, as a document; empty: nothing. */
+static void hit_document(struct run *r, uint32_t instance, const char *note, struct str *out)
 {
+    struct jsonw w;
+    uint64_t bytes;
+    bool shared = shared_fetched(r, instance, &bytes);
+
+    if (!shared && !note) {
+        return;
+    }
+    jw_init(&w, out, false);
+    jw_object(&w);
+    if (shared) {
+        jw_kv_bool(&w, "shared", true);
+        jw_kv_i64(&w, "fetched_bytes", (int64_t)bytes);
+    }
+    if (note) {
+        jw_kv_text(&w, "note", note);
+    }
+    jw_end_object(&w);
+}
+
+void emit_hit(struct run *r, uint32_t instance, const struct entry *entry, const char *note,
+              bool keep)
+{
+    CLEANUP(sb_done) struct str document = {0};
     struct event e = {.type = EVENT_HIT,
                       .instance = instance,
                       .at_us = now_us(),
@@ -72,21 +96,18 @@ void emit_hit(struct run *r, uint32_t instance, const struct entry *entry)
                       .payload_len = sizeof(entry->id),
                       .entry = entry->id};
 
-    char shared[64];
-    uint64_t bytes;
-    bool is_shared = shared_fetched(r, instance, &bytes);
-
     if (!apply(r, &e)) {
         return;
     }
     r->instances[instance].entry = entry;
     r->instances[instance].committed = true;
     r->saved_ms += entry->duration_ms;
-    if (is_shared) {
-        (void)snprintf(shared, sizeof(shared), "{\"shared\":true,\"fetched_bytes\":%llu}",
-                       (unsigned long long)bytes);
-        e.payload = shared;
-        e.payload_len = (uint32_t)strlen(shared);
+    hit_document(r, instance, keep || r->o.want_hits ? note : NULL, &document);
+    if (document.len > 0) {
+        e.payload = sb_text(&document);
+        e.payload_len = (uint32_t)document.len;
+    }
+    if (document.len > 0 && (keep || !note)) {
         journal_event(r->journal, &e);
     } else {
         journal_hit(r->journal, instance, entry->id, e.at_us);

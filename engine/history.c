@@ -315,8 +315,8 @@ static int on_event(const struct event *e, void *arg)
         s->started = keep_payload(p, e);
         s->ended = NULL;
     } else if (e->type == EVENT_HIT) {
-        /* Not what it waited for, or failed with before. A document: it came from the shared cache. */
-        s->ended = e->payload_len > 0 && e->payload[0] == '{' ? keep_payload(p, e) : NULL;
+        /* Not what it waited for, or failed with before. A document: it came from the shared cache, or evidence. */
+        s->ended = event_hit_has_document(e) ? keep_payload(p, e) : NULL;
     } else if (e->type == EVENT_SUCCEEDED || e->type == EVENT_FAILED || e->type == EVENT_SKIPPED ||
                e->type == EVENT_CANCELLED || e->type == EVENT_WAITING) {
         s->ended = keep_payload(p, e);

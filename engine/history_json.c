@@ -77,7 +77,8 @@ static void put_cache(struct jsonw *w, const struct past_step *s, const json_t *
 
     if (s->status.state == INSTANCE_CACHED) {
         verdict = "hit";
-        why = note = NULL;
+        why = NULL;
+        note = json_object_get(ended, "note");
     }
     if (!verdict) {
         return;
@@ -158,7 +159,8 @@ static void put_end(struct jsonw *w, const struct past_step *s, const json_t *en
         JW_KEY(w, "exit_code");
         jw_i64(w, 0);
     }
-    for (size_t k = 0; ended && k < ARRAY_LEN(members); k++) {
+    bool reused = s->status.state == INSTANCE_CACHED; /* its note is the cache's */
+    for (size_t k = 0; ended && !reused && k < ARRAY_LEN(members); k++) {
         const json_t *j = json_object_get(ended, members[k]);
         if (j) {
             put_json(w, members[k], j);

@@ -159,7 +159,7 @@ void partial_settle(struct run *r, uint32_t instance)
         fail_instance(r, instance, "failed", "what it made before is no longer kept");
         return;
     }
-    emit_hit(r, instance, e);
+    emit_hit(r, instance, e, NULL, false);
     if (r->stale[instance]) {
         CLEANUP(cleanup_free)
         char *text = xasprintf(

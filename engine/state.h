@@ -29,7 +29,7 @@ bool instance_ended(enum instance_state s);
 enum event_type {
     EVENT_STARTED =
         1, /* an attempt begins: {"attempt":n,"executor":…,"token":…,"key":…,"verdict":…,"why":[…]} */
-    EVENT_HIT,       /* reused: packed, the entry's row id; from the shared cache: {"shared":true,"fetched_bytes":…} */
+    EVENT_HIT,       /* reused: packed, the entry's row id; of a few a document: {"shared":true,"fetched_bytes":…,"note":…} */
     EVENT_SUCCEEDED, /* {"duration_ms":…,"entry":ID or 0,"outputs":…,"values":…,"metrics":…,"stored":false,"note":…,"log_file":…} */
     EVENT_FAILED, /* {"exit_code":…,"signal":…,"error":…,"kind":"failed|timeout|oom|lost|refused","log_file":…,"tolerated":…} */
     EVENT_RETRY,  /* after FAILED: {"delay_ms":…} */
@@ -72,6 +72,12 @@ void state_done(struct run_state *s);
 int state_apply(struct run_state *s, const struct event *e);
 /* The table as a Graphviz picture (docs, `wf graph --states`). */
 void state_dot(struct str *out);
+
+/* Of an EVENT_HIT: the payload is a document, not the 8 bytes of the entry's id (which may begin with any byte). */
+static inline bool event_hit_has_document(const struct event *e)
+{
+    return e->payload_len > sizeof(int64_t);
+}
 
 /* Records of a batch: u8 type, u8[3] 0, u32 instance, i64 at_us, i64 entry, u32 payload length, payload. Little-endian. HITs of one turn share one record: u8 EVENT_HIT, u8 1 (packed), count, at_us, then count x {u32 instance, i64 entry}. */
 void event_encode(const struct event *e, struct str *out);

@@ -188,6 +188,9 @@ int builtin_work(struct attempt *a, struct err *err);  /* pool */
 int ingest_begin(struct attempt *a, struct err *err);
 int ingest_work(struct attempt *a, struct err *err);  /* pool: what is taken in without a command */
 int ingest_facts(struct attempt *a, struct err *err); /* pool: counts, checks the digest */
+/* What was fetched is not what the key was made of: it is used, but kept under no key. */
+bool ingest_moved_on(const struct attempt *a);
+#define INGEST_MOVED_ON "the source changed between the look at it and its fetching"
 
 /* --- attempt.c --- */
 void attempt_go_on(struct attempt *a); /* the source is here */

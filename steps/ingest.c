@@ -10,6 +10,7 @@
 #include "base/units.h"
 #include "cache/objects.h"
 #include "cache/statcache.h"
+#include "cache/store.h"
 #include "steps/asker.h"
 #include "steps/attempt_impl.h"
 
@@ -21,11 +22,7 @@
 
 static void take_facts(struct attempt *a, const struct source_facts *f)
 {
-    a->source = *f;
-    a->source.path = f->path ? arena_strdup(a->arena, f->path) : NULL;
-    a->source.url = f->url ? arena_strdup(a->arena, f->url) : NULL;
-    a->source.etag = f->etag ? arena_strdup(a->arena, f->etag) : NULL;
-    a->source.last_modified = f->last_modified ? arena_strdup(a->arena, f->last_modified) : NULL;
+    source_copy_facts(f, a->arena, &a->source);
     a->have_source = true;
 }
 
@@ -59,17 +56,36 @@ int ingest_begin(struct attempt *a, struct err *err)
         a->have_source = true;
         return 0;
     }
-    const struct source_facts *found = a->number == 1 ? fetched_find(a->k, a->i.index) : NULL;
+    const struct source_facts *looked = fetched_find(a->k, a->i.index);
+    const struct source_facts *found = a->number == 1 ? looked : NULL;
     if (found && found->path && access(found->path, R_OK) == 0) {
         take_facts(a, found);
         return 0;
     }
     CLEANUP(cleanup_free) char *to = source_target(a->k, a->i.index);
-    struct fetch_request r = {.url = text, .to = to, .sha256 = a->step->source_sha256};
-    struct http *h;
-    rc = asker_http(a->k, &h, err);
+    CLEANUP(cleanup_free) char *mirrors = store_path(a->w->store, "sources");
+    struct fetch_request r = {.url = text,
+                              .to = to,
+                              .dir = a->w->wf->dir,
+                              .mirrors = mirrors,
+                              .sha256 = a->step->source_sha256,
+                              .commit = looked ? looked->commit : NULL};
+    struct http *h = NULL;
+    source_auth_of(a->w, a->step, &r.auth);
+    rc = source_kind_of(text) == SOURCE_GIT ? 0 : asker_http(a->k, &h, err);
     rc = rc == 0 ? source_fetch(a->w->loop, h, &r, on_fetched, a, &a->fetch, err) : rc;
     return rc == 0 ? 1 : rc;
+}
+
+bool ingest_moved_on(const struct attempt *a)
+{
+    for (uint32_t n = 0; a->source.url && !a->q->has_identity && n < a->q->n_inputs; n++) {
+        const struct seen_input *in = &a->q->inputs[n];
+        if (in->input == NONE && text_eq(in->name, "source")) {
+            return !a->source.have_digest || !digest_eq(&in->digest, &a->source.digest);
+        }
+    }
+    return false;
 }
 
 static int check_local(struct attempt *a, struct err *err)
@@ -103,6 +119,7 @@ int ingest_facts(struct attempt *a, struct err *err)
     if (!a->source.url) {
         rc = source_count(a->source.path, true, &a->source, err);
         rc = rc == 0 ? check_local(a, err) : rc;
+        source_look_in_git(a->source.path, a->arena, &a->source);
     }
     if (rc == 0) {
         source_json(&a->source, &json);
@@ -148,13 +165,13 @@ int ingest_work(struct attempt *a, struct err *err)
     int rc = ingest_facts(a, err);
 
     rc = rc == 0 ? fs_mkdirs(dir, 0755, err) : rc;
-    if (rc == 0 && a->source.kind == 'd') {
-        rc = fs_mkdirs(to, 0755, err);
-        rc = rc == 0 ? fs_walk(a->source.path, copy_below, to, err) : rc;
-    } else if (rc == 0 && a->source.url) {
+    if (rc == 0 && a->source.url) {
         rc = rename(a->source.path, to) == 0
                  ? 0
                  : err_set(err, ERR_IO, errno, "cannot move what was fetched");
+    } else if (rc == 0 && a->source.kind == 'd') {
+        rc = fs_mkdirs(to, 0755, err);
+        rc = rc == 0 ? fs_walk(a->source.path, copy_below, to, err) : rc;
     } else if (rc == 0) {
         rc = fs_copy_file(a->source.path, to, a->source.exec ? 0755 : 0644, &how, err);
     }
@@ -167,6 +184,9 @@ int ingest_work(struct attempt *a, struct err *err)
     if (changed) {
         a->store = false;
         a->why_not = "the source changed while it was read";
+    } else if (rc == 0 && ingest_moved_on(a)) {
+        a->store = false;
+        a->why_not = INGEST_MOVED_ON;
     }
     return rc;
 }

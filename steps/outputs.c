@@ -230,6 +230,10 @@ static void look_again(struct attempt *a)
                                   : changed->name ? changed->name
                                                   : changed->path);
     }
+    if (a->have_source && ingest_moved_on(a)) {
+        a->store = false;
+        a->why_not = INGEST_MOVED_ON;
+    }
     for (size_t n = 0; n < a->uses.len; n++) {
         if (!copy_unchanged(&a->uses.items[n])) {
             a->store = false;

@@ -347,6 +347,19 @@ static void add_seen(struct question *ret, struct action_input *in, const struct
                                                 .digest = l->digest};
 }
 
+/* Of a git repository of this machine the commit is read: edits that are not committed are easily taken to be part of it. */
+static void warn_dirty(struct ask *q, const struct spec *s, struct question *ret)
+{
+    const struct source_facts *f = fetched_find(q->k, q->i->index);
+
+    if (f && f->dirty) {
+        ret->warning = arena_printf(q->a,
+                                    "the work tree of %s has changes that are not committed: they "
+                                    "are no part of the source, which is commit %.10s",
+                                    source_public_url(s->path, q->a), f->commit);
+    }
+}
+
 static int add_spec(struct ask *q, struct spec *s, struct question *ret, struct action_parts *p,
                     struct action_input *in, struct err *err)
 {
@@ -375,8 +388,12 @@ static int add_spec(struct ask *q, struct spec *s, struct question *ret, struct 
     if (s->kind == SPEC_WORD && !s->looked.exists) {
         return 0;
     }
-    add_seen(ret, in, s, &s->looked, s->located ? NULL : s->path, s->rel);
+    const char *path = s->located                 ? NULL
+                       : source_is_url(s->path)   ? source_public_url(s->path, q->a)
+                                                  : s->path;
+    add_seen(ret, in, s, &s->looked, path, s->rel);
     if (s->kind == SPEC_SOURCE) {
+        warn_dirty(q, s, ret);
         ret->measure = s->measure ? arena_strdup(q->a, s->measure) : NULL;
         ret->has_identity = s->located;
     }

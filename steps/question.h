@@ -45,6 +45,7 @@ struct question {
     const char
         *program; /* host: resolved absolute program of command[0], or the shell; NULL: not found */
     const char *measure; /* of `change`: taken now, NULL: failed or not asked */
+    const char *warning; /* a sentence for the user, whatever the answer is; NULL */
     struct arena *arena; /* where all of it lives; owned by the question's owner */
 };
 

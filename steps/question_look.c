@@ -125,7 +125,10 @@ static int add_source(struct asker *k, struct step_scope *s, struct specs *ret, 
     }
     struct spec spec = {.kind = SPEC_SOURCE, .input = NONE, .name = "source"};
     CLEANUP(sb_done) struct str clean = {0};
-    if (source_is_url(text) || text[0] == '/') {
+    if (text_starts(text, "git+file://") && text[strlen("git+file://")] != '/') {
+        spec.path = arena_printf(s->scope.arena, "git+file://%s/%s", k->w->wf->dir,
+                                 text + strlen("git+file://"));
+    } else if (source_is_url(text) || text[0] == '/') {
         spec.path = text;
     } else if (fs_clean_relative(text, &clean) && clean.len > 0) {
         spec.path = join(s->scope.arena, k->w->wf->dir, sb_text(&clean), &spec.rel);
@@ -145,12 +148,21 @@ static int add_source(struct asker *k, struct step_scope *s, struct specs *ret, 
     return 0;
 }
 
+/* By real paths: a folder reached in two ways is one place. */
 void location_digest(const char *source, struct digest *ret)
 {
     struct arena *a = arena_new();
-    CLEANUP(cleanup_free) char *real = source_is_url(source) ? NULL : fs_real(source, NULL);
-    const char *where = real ? real : source_is_url(source) ? source_public_url(source, a) : source;
+    struct git_url git = {0};
+    enum source_kind kind = source_kind_of(source);
+    bool local = kind == SOURCE_GIT && git_url_parse(source, "/", a, &git, NULL) == 0 && git.repo;
+    CLEANUP(cleanup_free)
+    char *real = kind == SOURCE_PATH ? fs_real(source, NULL) : local ? fs_real(git.repo, NULL) : NULL;
+    const char *where = kind == SOURCE_PATH ? (real ? real : source) : source_public_url(source, a);
 
+    if (local && real) {
+        where = arena_printf(a, "git+file://%s@%s:%s", real, git.ref ? git.ref : "",
+                             git.path ? git.path : "");
+    }
     digest_of(where, strlen(where), ret);
     arena_free(a);
 }

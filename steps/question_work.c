@@ -118,7 +118,7 @@ static void finish_later(struct work_job *j)
 
 /* --- the source --- */
 
-static struct spec *source_spec(struct work_job *j)
+static struct spec *source_spec(const struct work_job *j)
 {
     for (size_t n = 0; n < j->prepared->specs.v.len; n++) {
         if (j->prepared->specs.v.items[n].kind == SPEC_SOURCE) {
@@ -164,13 +164,38 @@ static void keep_fetched(struct work_job *j, const struct source_facts *facts)
     struct fetched *f = arena_calloc(a, 1, sizeof(*f));
 
     f->index = j->i.index;
-    f->facts = *facts;
-    f->facts.path = facts->path ? arena_strdup(a, facts->path) : NULL;
-    f->facts.url = facts->url ? arena_strdup(a, facts->url) : NULL;
-    f->facts.etag = facts->etag ? arena_strdup(a, facts->etag) : NULL;
-    f->facts.last_modified = facts->last_modified ? arena_strdup(a, facts->last_modified) : NULL;
+    source_copy_facts(facts, a, &f->facts);
     map_put(&j->k->fetched, (const char *)&f->index, sizeof(f->index), f);
     j->fetched = &f->facts;
+}
+
+/* What `change` measures is known without the content itself. */
+static bool measured_by_head(const struct work_job *j)
+{
+    const struct cache_options *c = &j->k->w->wf->steps[j->i.step].cache;
+    const struct spec *s = source_spec(j);
+    bool git = source_kind_of(s->path) == SOURCE_GIT;
+
+    return s->located && (c->measure == MEASURE_COMMAND || c->measure == MEASURE_GIT ||
+                          (!git && (c->measure == MEASURE_ETAG || c->measure == MEASURE_BYTES ||
+                                    c->measure == MEASURE_FILES)));
+}
+
+static void give_up(struct work_job *j, const struct err *err)
+{
+    j->err = *err;
+    j->rc = -(int)err->code;
+    finish_later(j);
+}
+
+/* Of what may be told of the content without fetching it nothing says what it is. */
+static void cannot_tell(struct work_job *j, const struct spec *s)
+{
+    struct err err;
+
+    err_set(&err, ERR_BUSY, 0, "only fetching %s tells whether it changed",
+            source_public_url(s->path, j->prepared->arena));
+    give_up(j, &err);
 }
 
 static void on_fetched(const struct source_facts *facts, const struct err *err, void *arg)
@@ -178,25 +203,28 @@ static void on_fetched(const struct source_facts *facts, const struct err *err, 
     struct work_job *j = arg;
     struct spec *s = source_spec(j);
 
-    if (!facts && !s->located) {
-        j->err = *err;
-        j->rc = -(int)err->code;
-        finish_later(j);
+    if (!facts && (!s->located || err->code == ERR_BUSY)) {
+        give_up(j, err);
+        return;
+    }
+    if (facts && !facts->have_digest && j->k->w->look_only && !measured_by_head(j)) {
+        cannot_tell(j, s);
         return;
     }
     if (facts) { /* under `change` a measure that fails means run */
         keep_fetched(j, facts);
-        if (facts->path) {
+        if (facts->have_digest && !j->k->w->look_only) {
             remember_fetch(j, s->path, facts);
         }
     }
     if (facts && !s->located) {
         s->looked = (struct looked){.done = true,
                                     .exists = true,
-                                    .kind = 'f',
+                                    .kind = facts->kind,
+                                    .exec = facts->exec,
                                     .digest = facts->digest,
                                     .bytes = facts->bytes,
-                                    .files = 1};
+                                    .files = facts->files};
     }
     loop_work(j->k->w->loop, on_pool, on_pool_done, j);
 }
@@ -209,23 +237,37 @@ char *source_target(struct asker *k, uint32_t instance)
     return xasprintf("%s/%u", dir, instance);
 }
 
+/* The content itself is wanted now, when only it says what the key needs, or what is measured. */
+static bool head_is_enough(const struct work_job *j, const struct spec *s)
+{
+    enum source_kind kind = source_kind_of(s->path);
+    bool listed = kind == SOURCE_GIT || (kind == SOURCE_S3 && text_ends(s->path, "/"));
+
+    return j->k->w->look_only || (s->located ? measured_by_head(j) : listed);
+}
+
 static int begin_fetch(struct work_job *j, struct spec *s, struct err *err)
 {
     const struct step *step = &j->k->w->wf->steps[j->i.step];
-    enum measure m = step->cache.measure;
-    CLEANUP(cleanup_free) char *to = source_target(j->k, j->i.index);
+    CLEANUP(cleanup_free) char *to = j->k->w->look_only ? NULL : source_target(j->k, j->i.index);
+    CLEANUP(cleanup_free) char *mirrors = store_path(j->k->w->store, "sources");
     struct source_facts known = {0};
-    struct http *h;
-    bool found = !s->located && earlier_fetch(j, s->path, &known);
+    struct http *h = NULL;
+    bool found = earlier_fetch(j, s->path, &known);
     struct fetch_request r = {.url = s->path,
                               .to = to,
+                              .dir = j->k->w->wf->dir,
+                              .mirrors = mirrors,
                               .sha256 = step->source_sha256,
                               .known = found ? &known : NULL,
-                              .head_only =
-                                  s->located && (m == MEASURE_ETAG || m == MEASURE_BYTES ||
-                                                 m == MEASURE_FILES || m == MEASURE_COMMAND)};
-    int rc = asker_http(j->k, &h, err);
+                              .head_only = head_is_enough(j, s),
+                              .look_only = j->k->w->look_only};
 
+    source_auth_of(j->k->w, step, &r.auth);
+    if (r.auth.missing) {
+        return err_set(err, ERR_BUSY, 0, "its source needs secrets, which only a run reads");
+    }
+    int rc = source_kind_of(s->path) == SOURCE_GIT ? 0 : asker_http(j->k, &h, err);
     return rc == 0 ? source_fetch(j->k->w->loop, h, &r, on_fetched, j, &j->fetch, err) : rc;
 }
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Sources of ingest steps as facts: where they lie, how much there is, what a measure says. Fetching is in fetch.c. */
+/* Sources of ingest steps as facts: how much there is, what git says of them, what a measure says. Fetching is in fetch*.c. */
 #include "steps/source.h"
 
 #include "base/arena.h"
@@ -8,6 +8,7 @@
 #include "base/fs.h"
 #include "base/json.h"
 #include "base/mem.h"
+#include "base/repo.h"
 #include "base/str.h"
 
 #include <fcntl.h>
@@ -17,44 +18,8 @@
 #include <unistd.h>
 
 #define MEASURE_LIMIT_MS 60000
-
-bool source_is_url(const char *source)
-{
-    return text_starts(source, "http://") || text_starts(source, "https://");
-}
-
-int source_check(const char *source, struct err *err)
-{
-    const char *scheme = strstr(source, "://");
-
-    if (*source == '\0') {
-        return err_set(err, ERR_INVALID, 0, "`source` is empty: give a path or a URL");
-    }
-    if (scheme && !source_is_url(source)) {
-        return err_set(err, ERR_UNSUPPORTED, 0,
-                       "a source of %.*s:// is not supported yet: use a path, http:// or https://",
-                       (int)(scheme - source), source);
-    }
-    return 0;
-}
-
-const char *source_public_url(const char *url, struct arena *a)
-{
-    const char *host = strstr(url, "://");
-    size_t end = strcspn(url, "#");
-
-    if (!host) {
-        return arena_strdup(a, url);
-    }
-    host += 3;
-    size_t authority = strcspn(host, "/?#");
-    const char *at = memrchr(host, '@', authority);
-    if (!at) {
-        return arena_strndup(a, url, end);
-    }
-    size_t scheme = (size_t)(host - url);
-    return arena_printf(a, "%.*s%.*s", (int)scheme, url, (int)(url + end - at - 1), at + 1);
-}
+/* More tracked files than this are not looked through just to say whether one of them changed. */
+#define PROVENANCE_FILES 20000
 
 /* --- counting --- */
 
@@ -113,6 +78,31 @@ int source_count(const char *path, bool records, struct source_facts *ret, struc
     return S_ISDIR(st.st_mode) ? fs_walk(path, on_file, &c, err) : on_file(path, "", &st, &c, err);
 }
 
+/* --- a path in a git work tree --- */
+
+void source_look_in_git(const char *path, struct arena *a, struct source_facts *ret)
+{
+    CLEANUP(cleanup_free) char *below = repo_path_in(path);
+    struct repo_found found;
+    bool dirty = false;
+
+    if (!below || repo_find(path, path, "HEAD", below, &found, NULL) != 0 ||
+        repo_dirty(path, PROVENANCE_FILES, &dirty, NULL) != 0) {
+        return;
+    }
+    ret->commit = arena_strdup(a, found.commit);
+    ret->tree = arena_strdup(a, found.id);
+    ret->dirty = dirty;
+}
+
+void source_tree_digest(const char *tree, char kind, bool exec, struct digest *ret)
+{
+    CLEANUP(sb_done) struct str text = {0};
+
+    sb_printf(&text, "wf-git-1 %c %s", kind == 'f' && exec ? 'x' : kind, tree);
+    digest_of(sb_text(&text), text.len, ret);
+}
+
 /* --- as JSON --- */
 
 void source_json(const struct source_facts *f, struct str *out)
@@ -122,6 +112,10 @@ void source_json(const struct source_facts *f, struct str *out)
     jw_init(&w, out, false);
     jw_object(&w);
     jw_kv_i64(&w, "bytes", (int64_t)f->bytes);
+    if (f->commit) {
+        jw_kv_text(&w, "commit", f->commit);
+        jw_kv_bool(&w, "dirty", f->dirty);
+    }
     if (f->etag) {
         jw_kv_text(&w, "etag", f->etag);
     }
@@ -132,9 +126,15 @@ void source_json(const struct source_facts *f, struct str *out)
     if (f->have_records) {
         jw_kv_i64(&w, "records", (int64_t)f->records);
     }
-    if (f->url) {
+    if (f->url && !f->tree && f->kind == 'f' && f->have_digest) {
         jw_key(&w, "sha256");
         jw_digest(&w, &f->digest);
+    }
+    if (f->tree) {
+        jw_kv_text(&w, "tree", f->tree);
+    }
+    if (f->url) {
+        jw_kv_text(&w, "kind", f->kind == 'd' ? "folder" : f->exec ? "program" : "file");
         jw_kv_text(&w, "url", f->url);
     }
     jw_end_object(&w);
@@ -162,16 +162,42 @@ bool source_read_json(const char *json, struct arena *a, struct source_facts *re
         return false;
     }
     const char *digest = json_string_value(json_object_get(doc, "sha256"));
-    *ret = (struct source_facts){.kind = 'f',
+    const char *kind = json_string_value(json_object_get(doc, "kind"));
+    *ret = (struct source_facts){.kind = text_eq(kind, "folder") ? 'd' : 'f',
+                                 .exec = text_eq(kind, "program"),
                                  .url = text_of(doc, "url", a),
                                  .etag = text_of(doc, "etag", a),
                                  .last_modified = text_of(doc, "last_modified", a),
+                                 .commit = text_of(doc, "commit", a),
+                                 .tree = text_of(doc, "tree", a),
                                  .bytes = number_of(doc, "bytes"),
                                  .files = number_of(doc, "files"),
                                  .records = number_of(doc, "records"),
                                  .have_records = json_object_get(doc, "records") != NULL};
-    return digest && text_starts(digest, "sha256:") &&
-           digest_parse(digest + 7, strlen(digest + 7), &ret->digest);
+    if (ret->tree) {
+        source_tree_digest(ret->tree, ret->kind, ret->exec, &ret->digest);
+        ret->have_digest = true;
+    } else {
+        ret->have_digest = digest && text_starts(digest, "sha256:") &&
+                           digest_parse(digest + 7, strlen(digest + 7), &ret->digest);
+    }
+    return ret->have_digest;
+}
+
+static const char *copied(const char *text, struct arena *a)
+{
+    return text ? arena_strdup(a, text) : NULL;
+}
+
+void source_copy_facts(const struct source_facts *f, struct arena *a, struct source_facts *ret)
+{
+    *ret = *f;
+    ret->path = copied(f->path, a);
+    ret->url = copied(f->url, a);
+    ret->etag = copied(f->etag, a);
+    ret->last_modified = copied(f->last_modified, a);
+    ret->commit = copied(f->commit, a);
+    ret->tree = copied(f->tree, a);
 }
 
 /* --- measures --- */
@@ -198,6 +224,23 @@ static const char *measure_by_command(const char *command, const char *path, con
     return *text ? text : NULL;
 }
 
+/* The tree or file at the path that git has; NULL while the work tree has something else. */
+static const char *measure_by_git(const struct source_facts *f, const char *path, struct arena *a)
+{
+    CLEANUP(cleanup_free) char *below = f ? NULL : repo_path_in(path);
+    struct repo_found found;
+    bool dirty = false;
+
+    if (f) {
+        return f->tree;
+    }
+    if (!below || repo_find(path, path, "HEAD", below, &found, NULL) != 0 ||
+        repo_changed(path, &dirty, NULL) != 0 || dirty) {
+        return NULL;
+    }
+    return arena_strdup(a, found.id);
+}
+
 const char *source_measure(const struct step *step, const struct source_facts *f, const char *path,
                            const char *cwd, struct arena *a)
 {
@@ -212,6 +255,9 @@ const char *source_measure(const struct step *step, const struct source_facts *f
     }
     if (!f && source_is_url(path)) {
         return NULL; /* it could not be fetched */
+    }
+    if (m == MEASURE_GIT) {
+        return measure_by_git(f, path, a);
     }
     if (!f) {
         counted = (struct source_facts){0};

@@ -208,6 +208,8 @@ static void refuse_process_keys(struct loader *l, struct step *s, const struct s
                                        "pass_env", "secrets", "workdir",  "shell",
                                        "network",  "inputs",  "resources"};
     for (size_t i = 0; i < ARRAY_LEN(keys); i++) {
+        if (s->source != NULL && strcmp(keys[i], "secrets") == 0)
+            continue; /* the fetching uses them */
         if (facts_own_name(f, keys[i]) && !(strcmp(keys[i], "image") == 0 && s->image == NULL))
             diag_error(l->d, facts_place(s, f, keys[i]), "kind-key",
                        "'%s' is for run or command, and step '%s' has neither", keys[i], s->name);
