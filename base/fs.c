@@ -280,6 +280,8 @@ int fs_write_file(const char *path, const void *data, size_t len, mode_t mode, b
     return new_file_end(&f, sync, false, err);
 }
 
+enum { SMALL_COPY = 16 * 1024 };
+
 /* By read and write, from where both descriptors stand to the end. 0, or -1 with errno. */
 static int copy_by_hand(int from, int to)
 {
@@ -300,6 +302,21 @@ static int copy_by_hand(int from, int to)
     }
 }
 
+/* A few blocks are copied at once: sharing them would save nothing. 0, or -1 with errno; 1: the size is another by now, the rest is left. */
+static int copy_small(int from, int to, const struct stat *st)
+{
+    char buf[SMALL_COPY];
+    ssize_t n;
+
+    do {
+        n = read(from, buf, sizeof(buf));
+    } while (n < 0 && errno == EINTR);
+    if (n < 0 || (n > 0 && write_all(to, buf, (size_t)n) != 0)) {
+        return -1;
+    }
+    return n == st->st_size && n < (ssize_t)sizeof(buf) ? 0 : 1;
+}
+
 static bool is_full(int sys)
 {
     return sys == ENOSPC || sys == EDQUOT;
@@ -308,6 +325,11 @@ static bool is_full(int sys)
 /* 0, or -1 with errno. */
 static int copy_content(int from, int to, const struct stat *st, enum fs_copied *ret_how)
 {
+    *ret_how = FS_COPIED;
+    if (st->st_size < SMALL_COPY) {
+        int rc = copy_small(from, to, st);
+        return rc <= 0 ? rc : copy_by_hand(from, to);
+    }
     *ret_how = FS_REFLINKED;
     if (st->st_size > 0 && ioctl(to, FICLONE, from) == 0) {
         return 0;
@@ -345,13 +367,14 @@ int fs_copy_file(const char *from, const char *to, mode_t mode, enum fs_copied *
     if (rc != 0) {
         return rc;
     }
-    int out = open(to, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600);
+    int out = open(to, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, mode);
     if (out < 0) {
         return fs_fail(err, errno, "create", to);
     }
     rc = copy_content(in, out, &st, &how);
-    if (rc == 0) {
-        rc = fchmod(out, mode);
+    struct stat made;
+    if (rc == 0 && (fstat(out, &made) != 0 || (made.st_mode & 07777) != mode)) {
+        rc = fchmod(out, mode); /* our umask took something of it */
     }
     int sys = errno;
     if (close(out) != 0 && rc == 0 && errno != EINTR) {

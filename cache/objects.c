@@ -77,8 +77,9 @@ static int install_once(struct store *s, const char *path, const char *name, boo
     if (FAILPOINT_ERR("objects.rename")) {
         return -ENOSPC;
     }
-    int rc = keep ? linkat(AT_FDCWD, path, s->objects_fd, name, 0)
-                  : renameat2(AT_FDCWD, path, s->objects_fd, name, RENAME_NOREPLACE);
+    int at = store_at(s, &path);
+    int rc = keep ? linkat(at, path, s->objects_fd, name, 0)
+                  : renameat2(at, path, s->objects_fd, name, RENAME_NOREPLACE);
     if (rc != 0) {
         return -errno;
     }
@@ -114,7 +115,9 @@ int object_install(struct store *s, const char *path, const struct digest *d, ui
         if (!good) {
             return replace(s, path, name, keep, err);
         }
-        if (!keep && unlink(path) != 0) {
+        const char *short_path = path;
+        int at = store_at(s, &short_path);
+        if (!keep && unlinkat(at, short_path, 0) != 0) {
             return err_set(err, ERR_IO, errno, "cannot remove %s", path);
         }
         return 0;

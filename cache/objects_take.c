@@ -267,7 +267,10 @@ int objects_take(struct store *s, const char *root, const char *path, bool keep,
     if ((size_t)snprintf(full, sizeof(full), "%s/%s", root, path) >= sizeof(full)) {
         return err_set(err, ERR_INVALID, ENAMETOOLONG, "output '%s'", path);
     }
-    CLEANUP(cleanup_close) int fd = open(full, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
+    const char *short_path = full;
+    int dir = store_at(s, &short_path);
+    CLEANUP(cleanup_close)
+    int fd = openat(dir, short_path, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
     int sys = errno;
     if ((fd < 0 && sys == ELOOP) || (fd >= 0 && strchr(path, '/'))) {
         real = real_below(root, full);

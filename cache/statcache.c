@@ -338,8 +338,6 @@ int statcache_digest(struct statcache *c, const char *path, struct digest *ret, 
                      struct err *err)
 {
     struct stat st;
-    int64_t read_at;
-    struct digest d;
 
     if (c) {
         if (stat(path, &st) != 0) {
@@ -350,6 +348,16 @@ int statcache_digest(struct statcache *c, const char *path, struct digest *ret, 
             return 0;
         }
     }
+    return statcache_hash(c, path, ret, ret_st, err);
+}
+
+int statcache_hash(struct statcache *c, const char *path, struct digest *ret, struct stat *ret_st,
+                   struct err *err)
+{
+    struct stat st;
+    int64_t read_at;
+    struct digest d;
+
     for (int i = 0; i < 3; i++) {
         int rc = hash_once(path, &d, &st, &read_at, err);
         if (rc < 0) {

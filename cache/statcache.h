@@ -27,5 +27,8 @@ void statcache_save(struct statcache *c);
 /* stat + get, else open, hash, fstat again (retrying while it changes, thrice), put. Follows links. Blocking. *ret_st is what was hashed. */
 int statcache_digest(struct statcache *c, const char *path, struct digest *ret, struct stat *ret_st,
                      struct err *err);
+/* The same for what statcache_get() has just said it does not know: not asked again. */
+int statcache_hash(struct statcache *c, const char *path, struct digest *ret, struct stat *ret_st,
+                   struct err *err);
 
 #endif

@@ -141,6 +141,7 @@ static int open_parts(struct store *s, struct loop *loop, struct err *err)
     if (s->objects_fd < 0) {
         return err_set(err, ERR_IO, errno, "cannot open the folder %s of the store", objects);
     }
+    s->dir_fd = open(s->dir, O_PATH | O_DIRECTORY | O_CLOEXEC);
     int rc = db_open(path, DB_READ, store_statements, SQL_COUNT, &s->db, err);
     rc = rc < 0 ? rc : refuse_newer(s, err);
     rc = rc < 0 ? rc : read_doubtful(s, err);
@@ -197,7 +198,7 @@ int store_open(const struct store_options *o, struct store **ret, struct err *er
     struct err own = {0};
     struct store *s = xcalloc(1, sizeof(*s));
 
-    s->lock_fd = s->objects_fd = -1;
+    s->lock_fd = s->objects_fd = s->dir_fd = -1;
     s->read_only = o->read_only;
     s->dir = choose_dir(o->dir, &own);
     int rc = s->dir ? open_store(s, o->loop, &own) : -(int)own.code;
@@ -227,6 +228,9 @@ void store_close(struct store *s)
     db_close(s->db);
     if (s->objects_fd >= 0) {
         close(s->objects_fd);
+    }
+    if (s->dir_fd >= 0) {
+        close(s->dir_fd);
     }
     if (s->lock_fd >= 0) {
         close(s->lock_fd);

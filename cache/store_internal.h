@@ -26,6 +26,7 @@ struct store {
     bool unclean;   /* batches of an earlier boot were never synced: content is not trusted */
     int lock_fd;    /* store.lock, shared */
     int objects_fd; /* the folder objects/; -1 in an empty read-only store */
+    int dir_fd;     /* of `dir`, to reach what lies below without walking down to it; or -1 */
     struct db *db;  /* the loop thread's */
     struct writer *writer;
     int64_t *doubtful; /* unsynced batches of earlier boots, sorted */
@@ -62,6 +63,9 @@ int store_advise(const struct store *s, struct err *err);
 /* --- store_paths.c --- */
 /* A name in tmp/ that nobody else has; owned by the caller. */
 char *store_tmp(struct store *s);
+/* For openat() and its like: *path is shortened to what follows the store's folder, whose descriptor is returned. Elsewhere, and
+ * without a store, AT_FDCWD and *path as it is. */
+int store_at(const struct store *s, const char **path);
 /* Below `dir`: made with mode 0700, existing is fine. */
 int store_make_folders(const char *dir, struct err *err);
 /* Makes the file where there is none, empty and for its user alone. What fails is said by whoever opens it next. */

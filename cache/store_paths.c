@@ -108,6 +108,18 @@ void store_close_to_others(const struct store *s)
     }
 }
 
+int store_at(const struct store *s, const char **path)
+{
+    size_t len = s && s->dir_fd >= 0 ? strlen(s->dir) : 0;
+
+    if (len == 0 || strncmp(*path, s->dir, len) != 0 || (*path)[len] != '/' ||
+        (*path)[len + 1] == '/') {
+        return AT_FDCWD;
+    }
+    *path += len + 1;
+    return s->dir_fd;
+}
+
 void store_discard(struct store *s, const char *path)
 {
     CLEANUP(cleanup_free)

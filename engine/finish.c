@@ -334,11 +334,12 @@ static void clean_work(void *arg)
 {
     struct run *r = arg;
 
+    store_sweep(
+        r->o.store); /* first: what is gone before it was ever written costs the disk nothing */
     if (r->sync_due) {
         CLEANUP(cleanup_close) int fd = open(store_dir(r->o.store), O_RDONLY | O_CLOEXEC);
         (void)(fd >= 0 && syncfs(fd) != 0);
     }
-    store_sweep(r->o.store);
 }
 
 static void mark_synced(struct run *r)

@@ -90,6 +90,7 @@ struct asker {
     struct facts **facts; /* by step, NULL: not made */
     struct memo *memos;   /* MEMO_SLOTS */
     struct memo *programs;
+    struct map shells;   /* by name, folder and PATH: where it lies */
     struct map prepared; /* by instance index */
     size_t n_prepared;
     struct map fetched; /* by instance index */
@@ -117,6 +118,8 @@ void words_find(struct asker *k, struct step_scope *s, struct specs *specs);
 bool is_published(struct asker *k, const char *rel);
 /* Where a program lies; NULL: nowhere. Borrowed until the next look. */
 const char *program_find(struct asker *k, const char *name, const char *cwd, const char *path_env);
+/* The same for a script's shell. One of the machine's own (sh, dash, bash) is looked for once for all steps with that PATH. */
+const char *shell_find(struct asker *k, const char *name, const char *cwd, const char *path_env);
 
 int specs_build(struct asker *k, const struct facts *f, struct step_scope *s, struct specs *ret,
                 struct err *err);

@@ -45,12 +45,19 @@ struct copy_use {
     const char *path;
 };
 
+/* Which file or folder it is that is held open: nothing else can have its number meanwhile. */
+struct inode {
+    dev_t dev;
+    ino_t ino;
+};
+
 /* Reused by one attempt after the other. Files are rewritten in place; the output folder gets a new name each time. */
 struct slot {
     struct slot *next;
     char *dir; /* WORK/sN: script, values, inputs */
     char *out; /* WORK/oN: $WF_OUT */
     int out_fd, log_fd, script_fd, values_fd, inputs_fd;
+    struct inode out_is, script_is, values_is, inputs_is;
     char *log_path, *script_path, *values_path, *inputs_path;
     struct str script, inputs;            /* as they stand in the files */
     struct timespec script_at, inputs_at; /* when we wrote them */
@@ -61,6 +68,8 @@ struct slots {
     const struct world *w;
     struct slot *free;
     uint64_t last_name; /* of folders: never repeats within the run */
+    int work_fd;        /* of WORK, to reach what lies below without walking down to it; or -1 */
+    size_t work_len;    /* of WORK's path */
     struct arena *arena;
     struct map copies;
     pthread_mutex_t copying; /* folders are laid out on the pool, one after the other */
@@ -121,7 +130,9 @@ struct attempt {
     const char *why_not;
     enum attempt_outcome outcome;
     struct err err;
-    const char *log; /* below the store */
+    const char *log;    /* below the store */
+    uint64_t log_bytes; /* of the slot's log, when log_known */
+    bool log_known;
     int64_t began_at_ms, started_us;
 };
 

@@ -22,13 +22,17 @@
 
 /* --- log --- */
 
-static uint64_t log_size(const struct attempt *a)
+/* Asked only when nobody writes to it any more: once is enough. */
+static uint64_t log_size(struct attempt *a)
 {
     struct stat st;
 
-    return a->slot && a->slot->log_fd >= 0 && fstat(a->slot->log_fd, &st) == 0
-               ? (uint64_t)st.st_size
-               : 0;
+    if (!a->log_known) {
+        bool there = a->slot && a->slot->log_fd >= 0 && fstat(a->slot->log_fd, &st) == 0;
+        a->log_bytes = there ? (uint64_t)st.st_size : 0;
+        a->log_known = true;
+    }
+    return a->log_bytes;
 }
 
 /* The file gets its name; the slot opens another next time. */
@@ -36,6 +40,7 @@ static void log_moved(struct attempt *a)
 {
     close(a->slot->log_fd);
     a->slot->log_fd = -1;
+    a->log_bytes = 0;
 }
 
 static void name_log(struct attempt *a)

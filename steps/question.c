@@ -66,6 +66,7 @@ void asker_free(struct asker *k)
     free(k->facts);
     map_done(&k->prepared);
     map_done(&k->fetched);
+    map_done(&k->shells);
     map_done(&k->images);
     map_done(&k->published);
     sb_done(&k->text);
@@ -441,7 +442,7 @@ static void find_shell(struct ask *q, struct question *ret)
         return;
     }
     const char *name = s->n_shell > 0 ? s->shell_args[0] : s->shell ? s->shell : "sh";
-    const char *found = program_find(q->k, name, cwd, step_path_env(&q->scope));
+    const char *found = shell_find(q->k, name, cwd, step_path_env(&q->scope));
     ret->program = found ? arena_strdup(q->a, found) : NULL;
 }
 

@@ -271,7 +271,7 @@ static int look_now(struct asker *k, struct spec *s, struct err *err)
                 s->looked.done = false;
                 return 1;
             }
-            int rc = statcache_digest(k->w->statcache, s->path, &m->digest, &m->st, err);
+            int rc = statcache_hash(k->w->statcache, s->path, &m->digest, &m->st, err);
             if (rc != 0) {
                 return rc;
             }

@@ -75,6 +75,32 @@ const char *program_find(struct asker *k, const char *name, const char *cwd, con
     return m->found;
 }
 
+const char *shell_find(struct asker *k, const char *name, const char *cwd, const char *path_env)
+{
+    static const char *const own[] = {"sh", "dash", "bash"};
+    bool kept = false;
+
+    for (size_t n = 0; n < ARRAY_LEN(own); n++) {
+        kept = kept || strcmp(own[n], name) == 0;
+    }
+    if (!kept) {
+        return program_find(k, name, cwd, path_env);
+    }
+    CLEANUP(sb_done) struct str key = {0};
+    sb_puts(&key, name);
+    sb_putc(&key, '\n');
+    sb_puts(&key, cwd);
+    sb_putc(&key, '\n');
+    sb_puts(&key, path_env ? path_env : "");
+    const char *found = map_get(&k->shells, key.data, key.len);
+    if (!found && (found = program_find(k, name, cwd, path_env))) {
+        char *value = arena_strdup(k->arena, found);
+        map_put(&k->shells, arena_strndup(k->arena, key.data, key.len), key.len, value);
+        found = value;
+    }
+    return found;
+}
+
 /* --- published paths --- */
 
 static void add_published(struct asker *k, const struct step *s, const struct text *t)

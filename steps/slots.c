@@ -48,6 +48,8 @@ struct slots *slots_new(const struct world *w)
 
     s->w = w;
     s->arena = arena_new();
+    s->work_fd = -1;
+    s->work_len = strlen(w->work_dir);
     pthread_mutex_init(&s->copying, NULL);
     make_env(s);
     CLEANUP(cleanup_free) char *logs = store_path(w->store, "logs");
@@ -92,6 +94,7 @@ void slots_free(struct slots *s)
     }
     map_done(&s->copies);
     pthread_mutex_destroy(&s->copying);
+    cleanup_close(&s->work_fd);
     free(s->logs_dir);
     arena_free(s->arena);
     free(s);
@@ -107,6 +110,23 @@ static char *next_out(struct slots *s)
     return xasprintf("%s/o%llu", s->w->work_dir, (unsigned long long)++s->last_name);
 }
 
+/* For openat() and its like: *path, which lies below WORK, becomes what follows it. */
+static int at_work(const struct slots *s, const char **path)
+{
+    if (s->work_fd < 0) {
+        return AT_FDCWD;
+    }
+    *path += s->work_len + 1;
+    return s->work_fd;
+}
+
+static struct inode inode_of(int fd)
+{
+    struct stat st;
+
+    return fstat(fd, &st) == 0 ? (struct inode){st.st_dev, st.st_ino} : (struct inode){0};
+}
+
 static int make_out(struct slots *s, struct slot *slot, struct err *err)
 {
     free(slot->out);
@@ -116,14 +136,16 @@ static int make_out(struct slots *s, struct slot *slot, struct err *err)
         return err_set(err, ERR_IO, errno, "cannot make the output folder '%s'", slot->out);
     }
     slot->out_fd = open(slot->out, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    slot->out_is = inode_of(slot->out_fd);
     return slot->out_fd >= 0
                ? 0
                : err_set(err, ERR_IO, errno, "cannot open the output folder '%s'", slot->out);
 }
 
-static int open_file(const char *path, int *ret, struct err *err)
+static int open_file(const char *path, int *ret, struct inode *ret_is, struct err *err)
 {
     *ret = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_TRUNC, 0644);
+    *ret_is = inode_of(*ret);
     return *ret >= 0 ? 0 : err_set(err, ERR_IO, errno, "cannot write '%s'", path);
 }
 
@@ -187,10 +209,13 @@ static int slot_new(struct slots *s, struct slot **ret, struct err *err)
     slot->values_path = xasprintf("%s/values", slot->dir);
     slot->inputs_path = xasprintf("%s/inputs.json", slot->dir);
     int rc = fs_mkdirs(slot->dir, 0755, err);
+    if (rc == 0 && s->work_fd < 0) {
+        s->work_fd = open(s->w->work_dir, O_PATH | O_DIRECTORY | O_CLOEXEC);
+    }
     rc = rc == 0 ? make_out(s, slot, err) : rc;
-    rc = rc == 0 ? open_file(slot->script_path, &slot->script_fd, err) : rc;
-    rc = rc == 0 ? open_file(slot->values_path, &slot->values_fd, err) : rc;
-    rc = rc == 0 ? open_file(slot->inputs_path, &slot->inputs_fd, err) : rc;
+    rc = rc == 0 ? open_file(slot->script_path, &slot->script_fd, &slot->script_is, err) : rc;
+    rc = rc == 0 ? open_file(slot->values_path, &slot->values_fd, &slot->values_is, err) : rc;
+    rc = rc == 0 ? open_file(slot->inputs_path, &slot->inputs_fd, &slot->inputs_is, err) : rc;
     if (rc != 0) {
         slot_free(slot);
         return rc;
@@ -213,7 +238,6 @@ const char *slots_next_log(struct slots *s)
 int slot_take(struct slots *s, struct slot **ret, struct err *err)
 {
     struct slot *slot = s->free;
-    struct stat st;
     int rc = 0;
 
     if (slot) {
@@ -226,7 +250,10 @@ int slot_take(struct slots *s, struct slot **ret, struct err *err)
         rc = make_out(s, slot, err);
     } else if (slot->used) {
         char *name = next_out(s);
-        if (rename(slot->out, name) != 0) {
+        const char *from = slot->out, *to = name;
+        int dir = at_work(s, &from);
+        at_work(s, &to);
+        if (renameat(dir, from, dir, to) != 0) {
             rc = err_set(err, ERR_IO, errno, "cannot rename the output folder '%s'", slot->out);
             free(name);
         } else {
@@ -236,10 +263,6 @@ int slot_take(struct slots *s, struct slot **ret, struct err *err)
     }
     if (rc == 0 && slot->log_fd < 0) {
         rc = open_log(slot, err);
-    }
-    if (rc == 0 && fstat(slot->values_fd, &st) == 0 && st.st_size > 0 &&
-        ftruncate(slot->values_fd, 0) != 0) {
-        rc = err_set(err, ERR_IO, errno, "cannot empty '%s'", slot->values_path);
     }
     if (rc != 0) {
         slot_free(slot);
@@ -275,34 +298,35 @@ static bool is_empty(int fd)
 
 /* --- giving back --- */
 
-static bool same_inode(int fd, const char *path, struct stat *ret)
+static bool lies_there(const struct slots *s, const struct inode *is, const char *path,
+                       struct stat *ret)
 {
-    struct stat mine;
+    int dir = at_work(s, &path);
 
-    return fstat(fd, &mine) == 0 && lstat(path, ret) == 0 && mine.st_ino == ret->st_ino &&
-           mine.st_dev == ret->st_dev;
+    return fstatat(dir, path, ret, AT_SYMLINK_NOFOLLOW) == 0 && is->ino == ret->st_ino &&
+           is->dev == ret->st_dev;
 }
 
 /* Under its name, held by nobody else under another, and where `held` is given as we wrote it. */
-static bool is_ours(int fd, const char *path, const struct str *held,
-                    const struct timespec *written)
+static bool is_ours(const struct slots *s, const struct inode *is, const char *path,
+                    const struct str *held, const struct timespec *written, struct stat *ret)
 {
-    struct stat st;
-
-    return same_inode(fd, path, &st) && st.st_nlink == 1 &&
-           (!held || ((size_t)st.st_size == held->len && st.st_mtim.tv_sec == written->tv_sec &&
-                      st.st_mtim.tv_nsec == written->tv_nsec));
+    return lies_there(s, is, path, ret) && ret->st_nlink == 1 &&
+           (!held || ((size_t)ret->st_size == held->len && ret->st_mtim.tv_sec == written->tv_sec &&
+                      ret->st_mtim.tv_nsec == written->tv_nsec));
 }
 
-/* A step can move, link, remove or rewrite what it was handed. What is not as it was must reach no other step, nor may it be emptied: it may be somebody's file by now. */
-static bool is_intact(struct slot *slot)
+/* A step can move, link, remove or rewrite what it was handed. What is not as it was must reach no other step, nor may it be emptied: it may be somebody's file by now. The values a
+ * step wrote are its own: emptied. */
+static bool is_intact(const struct slots *s, struct slot *slot)
 {
     struct stat st;
 
-    return same_inode(slot->out_fd, slot->out, &st) &&
-           is_ours(slot->values_fd, slot->values_path, NULL, NULL) &&
-           is_ours(slot->script_fd, slot->script_path, &slot->script, &slot->script_at) &&
-           is_ours(slot->inputs_fd, slot->inputs_path, &slot->inputs, &slot->inputs_at);
+    return lies_there(s, &slot->out_is, slot->out, &st) &&
+           is_ours(s, &slot->script_is, slot->script_path, &slot->script, &slot->script_at, &st) &&
+           is_ours(s, &slot->inputs_is, slot->inputs_path, &slot->inputs, &slot->inputs_at, &st) &&
+           is_ours(s, &slot->values_is, slot->values_path, NULL, NULL, &st) &&
+           (st.st_size == 0 || ftruncate(slot->values_fd, 0) == 0);
 }
 
 static void slot_retire(struct slots *s, struct slot *slot)
@@ -314,7 +338,7 @@ static void slot_retire(struct slots *s, struct slot *slot)
 
 void slot_give(struct slots *s, struct slot *slot, bool whole)
 {
-    if (!is_intact(slot)) {
+    if (!is_intact(s, slot)) {
         slot_retire(s, slot);
         return;
     }
@@ -324,7 +348,7 @@ void slot_give(struct slots *s, struct slot *slot, bool whole)
         store_discard(s->w->store, slot->out);
     }
     struct stat st;
-    if (slot->log_fd >= 0 && fstat(slot->log_fd, &st) == 0 && st.st_size > 0 &&
+    if (!whole && slot->log_fd >= 0 && fstat(slot->log_fd, &st) == 0 && st.st_size > 0 &&
         ftruncate(slot->log_fd, 0) != 0) {
         close(slot->log_fd);
         slot->log_fd = -1;
@@ -410,7 +434,10 @@ int copy_make(struct slots *s, struct copy *c, struct err *err)
     if (c->made) {
         return 0;
     }
-    if (mkdir(dir, 0755) != 0) {
+    const char *short_dir = dir, *path = c->path;
+    int at = at_work(s, &short_dir);
+    at_work(s, &path);
+    if (mkdirat(at, short_dir, 0755) != 0) {
         int rc = errno == ENOENT ? fs_mkdirs(dir, 0755, err) : 0;
         if (rc != 0) {
             return rc;
@@ -420,7 +447,7 @@ int copy_make(struct slots *s, struct copy *c, struct err *err)
         objects_place(s->w->store, &c->digest, c->kind, c->executable, PLACE_HOST, c->path, err);
     if (rc == 0 && c->kind == OBJECT_TREE) {
         c->sum = folder_sum(c->path);
-    } else if (rc == 0 && lstat(c->path, &c->st) != 0) {
+    } else if (rc == 0 && fstatat(at, path, &c->st, AT_SYMLINK_NOFOLLOW) != 0) {
         rc = err_set(err, ERR_IO, errno, "cannot read '%s'", c->path);
     }
     c->made = rc == 0;
