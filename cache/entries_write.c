@@ -272,37 +272,39 @@ static int unlink_unnamed(struct release *r, const struct digest *d, uint64_t by
 
 static int release_file(const struct manifest_entry *e, void *arg, struct err *err);
 
+/* The files of a tree whose own row went. */
+static int release_tree(struct release *r, const struct digest *d)
+{
+    CLEANUP(sb_done) struct str text = {0};
+    struct err err = {0};
+    int rc = object_manifest(r->store, d, &text, &err);
+
+    rc = rc < 0 ? rc : manifest_each(sb_text(&text), text.len, release_file, r, &err);
+    /* A damaged list cannot be followed: its files stay until somebody looks after them. */
+    if (rc < 0 && err.code != ERR_CORRUPT && err.code != ERR_NOT_FOUND) {
+        if (r->err) {
+            *r->err = err;
+        }
+        return rc;
+    }
+    return 0;
+}
+
 /* One name less. The last takes the row and the file along. */
 static int release_object(const struct digest *d, uint64_t bytes, enum object_kind kind, void *arg)
 {
     struct release *r = arg;
     int64_t head = object_head(d, kind);
-    int64_t refs = refs_of(r->db, head, r->err);
+    int64_t gone = db_run(r->db, SQL_OBJECT_FORGET, r->err, "i", head);
 
-    if (refs > 1 || refs < 0) {
-        int64_t rc = refs < 0 ? refs : db_run(r->db, SQL_OBJECT_RELEASE, r->err, "i", head);
+    if (gone <= 0) {
+        int64_t rc = gone < 0 ? gone : db_run(r->db, SQL_OBJECT_RELEASE, r->err, "i", head);
         return rc < 0 ? (int)rc : 0;
     }
-    if (refs == 0) {
-        return 0;
-    }
-    if (kind == OBJECT_TREE) {
-        CLEANUP(sb_done) struct str text = {0};
-        struct err err = {0};
-        int rc = object_manifest(r->store, d, &text, &err);
-        rc = rc < 0 ? rc : manifest_each(sb_text(&text), text.len, release_file, r, &err);
-        /* A damaged list cannot be followed: its files stay until somebody looks after them. */
-        if (rc < 0 && err.code != ERR_CORRUPT && err.code != ERR_NOT_FOUND) {
-            if (r->err) {
-                *r->err = err;
-            }
-            return rc;
-        }
-    }
-    int64_t rc = db_run(r->db, SQL_OBJECT_FORGET, r->err, "i", head);
     r->objects++;
     r->bytes += (int64_t)bytes;
-    return rc < 0 ? (int)rc : unlink_unnamed(r, d, bytes, kind);
+    int rc = kind == OBJECT_TREE ? release_tree(r, d) : 0;
+    return rc < 0 ? rc : unlink_unnamed(r, d, bytes, kind);
 }
 
 static int release_file(const struct manifest_entry *e, void *arg, struct err *err)
@@ -319,12 +321,12 @@ struct entry_row {
     struct digest identity;
 };
 
-/* 1: read, 0: there is none. */
-static int read_entry(struct db *db, int64_t id, struct entry_row *ret, struct err *err)
+/* Takes the row out. 1: it was there, 0: there is none. */
+static int take_entry(struct db *db, int64_t id, struct entry_row *ret, struct err *err)
 {
     CLEANUP(db_row_done) struct db_row *row = NULL;
     size_t len;
-    int rc = db_query(db, SQL_ENTRY_OF, &row, err, "i", id);
+    int rc = db_query(db, SQL_ENTRY_DELETE, &row, err, "i", id);
 
     rc = rc < 0 ? rc : db_step(row, err);
     if (rc <= 0) {
@@ -343,12 +345,13 @@ static int read_entry(struct db *db, int64_t id, struct entry_row *ret, struct e
 
 static int remove_rows(struct db *db, int64_t id, const struct entry_row *e, struct err *err)
 {
-    int64_t rc = db_run(db, SQL_ENTRY_DELETE, err, "i", id);
+    int64_t rc = db_run(db, SQL_HIT_FORGET, err, "i", id);
 
-    rc = rc < 0 ? rc : db_run(db, SQL_HIT_FORGET, err, "i", id);
     rc = rc < 0 ? rc : db_run(db, SQL_PIN_FORGET, err, "i", id);
-    rc = rc < 0 ? rc : db_run(db, SQL_WORK_RELEASE, err, "i", e->work);
     rc = rc < 0 ? rc : db_run(db, SQL_WORK_FORGET, err, "i", e->work);
+    if (rc == 0) {
+        rc = db_run(db, SQL_WORK_RELEASE, err, "i", e->work);
+    }
     if (rc >= 0 && e->has_identity) {
         rc = db_run(db, SQL_IDENTITY_FORGET, err, "bi", e->identity.bytes, (size_t)DIGEST_SIZE, id);
     }
@@ -359,7 +362,7 @@ int entry_remove(struct store *s, struct db *db, int64_t id, struct freed *freed
 {
     struct release r = {.store = s, .db = db, .freed = freed, .err = err};
     struct entry_row e = {0};
-    int rc = read_entry(db, id, &e, err);
+    int rc = take_entry(db, id, &e, err);
 
     if (rc == 1) {
         rc = remove_rows(db, id, &e, err);

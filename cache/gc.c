@@ -1,53 +1,66 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The course of housekeeping: fold the last hits in, find out who lives, remove what was long unused, then the least recently used until the caps hold, then files without a name.
- * Reading is done without a lock; every removal is a short transaction, and the time it took is slept. Where a bounded gc stopped walking is kept in `meta`. */
+/* The course of housekeeping: fold the last hits in, find out who lives, remove what was long unused, then the least recently used until the caps hold, then files without a name,
+ * the history of old runs, free pages. Reading is done without a lock; every removal is a short transaction, and while runs live as long as it took is slept. Where a walk stands is kept in
+ * `meta`. */
 #include "cache/gc.h"
 
 #include "base/db.h"
 #include "base/err.h"
+#include "base/log.h"
 #include "base/mem.h"
 #include "base/str.h"
 #include "base/units.h"
-#include "base/vec.h"
 #include "cache/failpoint.h"
 #include "cache/gc_internal.h"
-#include "cache/store_internal.h"
 
-#include <inttypes.h>
+#include <fcntl.h>
 #include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
+#include <sys/stat.h>
 #include <time.h>
+#include <unistd.h>
 
 enum {
-    WALK = 4096,     /* rows read at once */
-    PER_SLICE = 128, /* entries removed in one transaction */
-    OLDEST = 16384,  /* least recently used ones known at a time */
-    STAT_DAYS = 60,  /* folders of the stat cache unused for so long are forgotten */
+    STAT_DAYS = 60,          /* folders of the stat cache unused for so long are forgotten */
+    WALKED_AT_ONCE = 200000, /* a larger store is walked in rounds where time is bounded */
+    LEAST_PAUSE_US = 1000,   /* whoever waits for the lock gets it */
 };
+
+/* --- slices --- */
+
+bool gc_slice_full(int64_t began_us)
+{
+    return mono_us() - began_us >= GC_SLICE_US;
+}
 
 int gc_slice(struct gc *g, struct write *w, struct err *err)
 {
     int64_t began = mono_us();
     int rc = store_write_now(g->store, w, err);
     int64_t took = mono_us() - began;
+
     if (g->o->on_slice) {
         g->o->on_slice(took, g->o->arg);
     }
+    store_log_to_disk(g->store);
+    took = g->any_live || took < LEAST_PAUSE_US ? took : LEAST_PAUSE_US;
     struct timespec pause = {.tv_sec = took / 1000000, .tv_nsec = (took % 1000000) * 1000};
-
     nanosleep(&pause, NULL);
     return rc;
 }
 
 bool gc_stop(struct gc *g)
 {
+    if (g->deadline_us > 0 && mono_us() >= g->deadline_us) {
+        g->stopped = true;
+    }
     if (!g->stopped && g->o->progress &&
         !g->o->progress(g->seen, g->report.entries_removed, g->o->arg)) {
         g->stopped = true;
     }
     return g->stopped;
 }
+
+/* --- small values --- */
 
 int gc_meta_get(struct store *s, const char *name, struct str *ret, struct err *err)
 {
@@ -69,167 +82,26 @@ int gc_meta_put(struct db *db, const char *name, const char *value, struct err *
     return rc < 0 ? (int)rc : 0;
 }
 
-/* --- removing --- */
-
-struct used {
-    int64_t id, at;
-};
-
-struct removal {
+struct meta_write {
     struct write write;
-    struct gc *gc;
-    const struct used *items;
-    size_t count;
-    int64_t walked; /* >= 0: written down as the position of the walk */
-    uint64_t removed;
-    struct freed freed;
+    const char *name, *value;
 };
 
-static int pinned(struct db *db, int64_t id, struct err *err)
+static int apply_meta(struct write *w, struct db *db, struct err *err)
 {
-    CLEANUP(db_row_done) struct db_row *row = NULL;
-    int rc = db_query(db, SQL_PIN_GET, &row, err, "i", id);
+    struct meta_write *m = CONTAINER_OF(w, struct meta_write, write);
 
-    return rc < 0 ? rc : db_step(row, err);
+    return gc_meta_put(db, m->name, m->value, err);
 }
 
-static int remove_one(struct removal *r, struct db *db, int64_t id, struct err *err)
+int gc_meta_put_now(struct gc *g, const char *name, const char *value, struct err *err)
 {
-    int rc = pinned(db, id, err);
+    struct meta_write m = {.write = {.apply = apply_meta, .urgent = true}, name, value};
 
-    if (rc != 0) {
-        return rc < 0 ? rc : 0;
-    }
-    rc = r->gc->o->dry_run ? gc_dry_remove(r->gc, id, &r->freed, err)
-                           : entry_remove(r->gc->store, db, id, &r->freed, err);
-    if (rc == 1) {
-        r->removed++;
-    }
-    return rc;
+    return gc_slice(g, &m.write, err);
 }
 
-static int apply_removal(struct write *w, struct db *db, struct err *err)
-{
-    struct removal *r = CONTAINER_OF(w, struct removal, write);
-    char text[32];
-
-    r->removed = 0;
-    r->freed = (struct freed){0};
-    for (size_t i = 0; i < r->count; i++) {
-        int rc = remove_one(r, db, r->items[i].id, err);
-        if (rc < 0) {
-            return rc;
-        }
-        FAILPOINT("gc.remove");
-    }
-    if (r->walked < 0 || r->gc->o->dry_run) {
-        return 0;
-    }
-    snprintf(text, sizeof(text), "%" PRId64, r->walked);
-    return gc_meta_put(db, "gc.walk", text, err);
-}
-
-static int remove_some(struct gc *g, const struct used *items, size_t count, int64_t walked,
-                       uint64_t *ret_removed, struct err *err)
-{
-    struct removal r = {.write = {.apply = apply_removal, .urgent = true},
-                        .gc = g,
-                        .items = items,
-                        .count = count,
-                        .walked = walked};
-
-    int rc = g->o->dry_run ? apply_removal(&r.write, store_db(g->store), err)
-                           : gc_slice(g, &r.write, err);
-    if (rc < 0) {
-        return rc;
-    }
-    g->report.entries_removed += r.removed;
-    g->report.objects_removed += r.freed.objects;
-    g->report.bytes_removed += r.freed.bytes;
-    *ret_removed = r.removed;
-    return 0;
-}
-
-/* In use by somebody who is alive, as far as can be known. */
-static bool in_use(const struct gc *g, const struct used *u)
-{
-    return u->at >= g->oldest_live || id_map_get(&g->live, u->id) != NULL;
-}
-
-/* The next rows of `hits` after `after`; fewer than WALK: the end. Negative: error. */
-static int read_walk(struct gc *g, int64_t after, struct used *ret, struct err *err)
-{
-    CLEANUP(db_row_done) struct db_row *row = NULL;
-    int n = 0;
-    int rc = db_query(store_db(g->store), SQL_HIT_WALK, &row, err, "ii", after, (int64_t)WALK);
-
-    while (rc >= 0 && n < WALK && (rc = db_step(row, err)) == 1) {
-        ret[n++] = (struct used){db_i64(row, 0), db_i64(row, 1)};
-    }
-    g->seen += (uint64_t)n;
-    return rc < 0 ? rc : n;
-}
-
-/* --- unused for long --- */
-
-static int remove_listed(struct gc *g, const struct used *items, size_t count, int64_t walked,
-                         struct err *err)
-{
-    uint64_t removed;
-    size_t from = 0;
-    int rc = 0;
-
-    do {
-        size_t n = count - from < PER_SLICE ? count - from : PER_SLICE;
-        bool last = from + n == count;
-        rc = remove_some(g, items + from, n, last ? walked : -1, &removed, err);
-        from += n;
-    } while (rc == 0 && from < count && !gc_stop(g));
-    return rc;
-}
-
-static int remove_unused(struct gc *g, struct err *err)
-{
-    int64_t before = now_ms() - g->o->unused_for_ms;
-    CLEANUP(sb_done) struct str position = {0};
-    CLEANUP(cleanup_free) struct used *rows = xcalloc(WALK, sizeof(*rows));
-    VEC(struct used) found = {0};
-    int n = WALK;
-    int rc = g->o->unused_for_ms > 0 && !g->o->dry_run
-                 ? gc_meta_get(g->store, "gc.walk", &position, err)
-                 : 0;
-    int64_t at = rc == 0 ? strtoll(sb_text(&position), NULL, 10) : 0;
-
-    while (rc == 0 && g->o->unused_for_ms > 0 && n == WALK && !gc_stop(g)) {
-        n = read_walk(g, at, rows, err);
-        if (n < 0) {
-            rc = n;
-            break;
-        }
-        vec_clear(&found);
-        for (int i = 0; i < n; i++) {
-            if (rows[i].at < before && !in_use(g, &rows[i])) {
-                *vec_push(&found) = rows[i];
-            }
-        }
-        at = n > 0 ? rows[n - 1].id : at;
-        /* At the end the next walk begins anew. */
-        int64_t walked = n < WALK ? 0 : at;
-        if (found.len > 0 || (g->o->progress && !g->o->dry_run)) {
-            rc = remove_listed(g, found.items, found.len, walked, err);
-        }
-    }
-    vec_done(&found);
-    return rc;
-}
-
-/* --- caps --- */
-
-struct total {
-    uint64_t entries, objects, bytes;
-};
-
-static int read_total(struct gc *g, struct total *ret, struct err *err)
+int gc_total_get(struct gc *g, struct gc_total *ret, struct err *err)
 {
     CLEANUP(db_row_done) struct db_row *row = NULL;
 
@@ -241,115 +113,6 @@ static int read_total(struct gc *g, struct total *ret, struct err *err)
     ret->entries = (uint64_t)db_i64(row, 0);
     ret->objects = (uint64_t)db_i64(row, 1);
     ret->bytes = (uint64_t)db_i64(row, 2);
-    return 0;
-}
-
-static bool over(const struct gc *g, const struct total *at_start)
-{
-    /* entries_removed and bytes_removed count from the same moment as at_start */
-    return (g->o->max_entries > 0 &&
-            at_start->entries > g->o->max_entries + g->report.entries_removed) ||
-           (g->o->max_size > 0 && at_start->bytes > g->o->max_size + g->report.bytes_removed);
-}
-
-static int by_age(const void *a, const void *b)
-{
-    const struct used *x = a, *y = b;
-
-    return x->at != y->at ? (x->at > y->at) - (x->at < y->at) : (x->id > y->id) - (x->id < y->id);
-}
-
-/* A heap whose root is the youngest of the oldest known. */
-static void sift_down(struct used *heap, size_t count)
-{
-    size_t at = 0;
-
-    for (;;) {
-        size_t child = 2 * at + 1;
-        if (child + 1 < count && by_age(&heap[child + 1], &heap[child]) > 0) {
-            child++;
-        }
-        if (child >= count || by_age(&heap[child], &heap[at]) <= 0) {
-            return;
-        }
-        struct used swap = heap[at];
-        heap[at] = heap[child];
-        heap[child] = swap;
-        at = child;
-    }
-}
-
-static void heap_add(struct used *heap, size_t *count, const struct used *u)
-{
-    if (*count < OLDEST) {
-        size_t at = (*count)++;
-        heap[at] = *u;
-        while (at > 0 && by_age(&heap[at], &heap[(at - 1) / 2]) > 0) {
-            struct used swap = heap[at];
-            heap[at] = heap[(at - 1) / 2];
-            heap[(at - 1) / 2] = swap;
-            at = (at - 1) / 2;
-        }
-    } else if (by_age(u, &heap[0]) < 0) {
-        heap[0] = *u;
-        sift_down(heap, OLDEST);
-    }
-}
-
-/* The least recently used of all that are younger than `after`, oldest first. */
-static int find_oldest(struct gc *g, const struct used *after, struct used *heap, size_t *ret_count,
-                       struct err *err)
-{
-    CLEANUP(cleanup_free) struct used *rows = xcalloc(WALK, sizeof(*rows));
-    int64_t at = 0;
-    size_t count = 0;
-    int n = WALK;
-
-    while (n == WALK && !gc_stop(g)) {
-        n = read_walk(g, at, rows, err);
-        if (n < 0) {
-            return n;
-        }
-        for (int i = 0; i < n; i++) {
-            if (by_age(&rows[i], after) > 0 && !in_use(g, &rows[i])) {
-                heap_add(heap, &count, &rows[i]);
-            }
-        }
-        at = n > 0 ? rows[n - 1].id : at;
-    }
-    qsort(heap, count, sizeof(*heap), by_age);
-    *ret_count = count;
-    return 0;
-}
-
-/* Entries are removed a few at a time near the cap, so that no more go than must. */
-static int remove_over(struct gc *g, const struct total *at_start, struct err *err)
-{
-    CLEANUP(cleanup_free) struct used *heap = xcalloc(OLDEST, sizeof(*heap));
-    struct used after = {INT64_MIN, INT64_MIN};
-    uint64_t removed;
-
-    while (over(g, at_start) && !gc_stop(g)) {
-        size_t count, from = 0;
-        int rc = find_oldest(g, &after, heap, &count, err);
-        if (rc < 0 || count == 0) {
-            return rc; /* all that is left is in use */
-        }
-        while (from < count && over(g, at_start) && !gc_stop(g)) {
-            uint64_t kept = at_start->entries - g->report.entries_removed;
-            uint64_t surplus =
-                g->o->max_entries > 0 && kept > g->o->max_entries ? kept - g->o->max_entries : 0;
-            size_t n = surplus > 1 ? (surplus < PER_SLICE ? (size_t)surplus : PER_SLICE) : 1;
-            n = surplus == 0 && g->o->max_size > 0 ? 8 : n;
-            n = n < count - from ? n : count - from;
-            rc = remove_some(g, heap + from, n, -1, &removed, err);
-            if (rc < 0) {
-                return rc;
-            }
-            from += n;
-        }
-        after = heap[count - 1];
-    }
     return 0;
 }
 
@@ -365,32 +128,53 @@ static int apply_tidy(struct write *w, struct db *db, struct err *err)
     return rc < 0 ? (int)rc : 0;
 }
 
+static int remove_entries(struct gc *g, struct err *err)
+{
+    if (g->deadline_us > 0 && g->before.entries > WALKED_AT_ONCE) {
+        return gc_remove_rounds(g, err);
+    }
+    int rc = gc_remove_unused(g, err);
+    return rc < 0 ? rc : gc_remove_over(g, err);
+}
+
+/* What is done after the entries, when there is time. */
+static int clear_rest(struct gc *g, struct err *err)
+{
+    struct write tidy = {.apply = apply_tidy, .urgent = true};
+    int rc = gc_runs(g, err);
+
+    rc = rc < 0 || g->stopped ? rc : gc_strays(g, err);
+    if (rc < 0 || g->stopped || g->o->dry_run) {
+        return rc;
+    }
+    /* Only a whole sweep for strays ends doubt. */
+    rc = g->any_live || g->deadline_us > 0 ? 0 : gc_trust(g, err);
+    rc = rc < 0 ? rc : gc_slice(g, &tidy, err);
+    rc = rc < 0 ? rc : gc_space(g, err);
+    if (g->deadline_us == 0) {
+        store_sweep(g->store);
+    }
+    return rc;
+}
+
 static int collect(struct gc *g, struct err *err)
 {
-    struct total before = {0}, start;
     int rc = g->store->read_only ? 0 : gc_fold(g, err);
 
     rc = rc < 0 ? rc : gc_find_live(g, err);
-    rc = rc < 0 ? rc : read_total(g, &before, err);
-    start = before;
-    rc = rc < 0 || g->o->dry_run ? rc : gc_verify(g, err);
-    rc = rc < 0 ? rc : remove_unused(g, err);
-    rc = rc < 0 ? rc : remove_over(g, &start, err);
+    rc = rc < 0 ? rc : gc_find_published(g, err);
+    rc = rc < 0 ? rc : gc_total_get(g, &g->before, err);
+    rc = rc < 0 || g->o->dry_run || g->deadline_us > 0 ? rc : gc_verify(g, err);
+    rc = rc < 0 || g->stopped ? rc : remove_entries(g, err);
     if (rc < 0) {
         return rc;
     }
     uint64_t named_bytes = g->report.bytes_removed;
     if (!g->stopped) {
-        rc = gc_strays(g, err);
+        rc = clear_rest(g, err);
     }
-    if (rc == 0 && !g->stopped && !g->o->dry_run) {
-        rc = g->any_live ? 0 : gc_trust(g, err);
-        struct write tidy = {.apply = apply_tidy, .urgent = true};
-        rc = rc < 0 ? rc : gc_slice(g, &tidy, err);
-        store_sweep(g->store);
-    }
-    g->report.entries_kept = before.entries - g->report.entries_removed;
-    g->report.bytes_kept = before.bytes > named_bytes ? before.bytes - named_bytes : 0;
+    g->report.entries_kept = g->before.entries - g->report.entries_removed;
+    g->report.bytes_kept = g->before.bytes > named_bytes ? g->before.bytes - named_bytes : 0;
     g->report.complete = !g->stopped;
     return rc;
 }
@@ -414,14 +198,84 @@ int cache_gc(struct store *s, const struct gc_options *o, struct gc_report *ret,
                              "another `wf cache gc` is at work on the store %s: let it end", s->dir)
                    : rc;
     }
+    if (o->within_ms > 0) {
+        g.deadline_us = mono_us() + o->within_ms * 1000;
+    }
+    s->small_checkpoints = true;
     rc = collect(&g, err);
+    s->small_checkpoints = false;
     if (lock >= 0) {
         store_unlive(s, "gc", lock);
     }
     id_map_done(&g.live);
     id_map_done(&g.given_up);
+    vec_done(&g.runs);
     if (rc == 0) {
         *ret = g.report;
     }
     return rc;
+}
+
+/* --- by itself, after a run --- */
+
+/* When it was last done, by the time of an empty file: one stat tells. Its mode tells whether all was done: 0600, else there is more. */
+static bool due(const struct store *s, const char *stamp)
+{
+    struct stat st;
+    int64_t now = now_ms() / 1000;
+
+    (void)s;
+    if (stat(stamp, &st) != 0 || st.st_mtim.tv_sec > now) {
+        return true;
+    }
+    return now - st.st_mtim.tv_sec >= (st.st_mode & S_IWUSR ? TIDY_EVERY_S : TIDY_AGAIN_S);
+}
+
+static void mark(const char *stamp, bool complete)
+{
+    CLEANUP(cleanup_close)
+    int fd = open(stamp, O_RDONLY | O_CREAT | O_CLOEXEC, 0600);
+
+    if (fd >= 0) {
+        (void)!fchmod(fd, complete ? 0600 : 0400);
+        (void)futimens(fd, NULL);
+    }
+}
+
+static uint64_t cap(uint64_t given, uint64_t otherwise)
+{
+    return given == 0 ? otherwise : given == UINT64_MAX ? 0 : given;
+}
+
+static int64_t age(int64_t given, int64_t otherwise)
+{
+    return given == 0 ? otherwise : given == INT64_MAX ? 0 : given;
+}
+
+bool cache_tidy(struct store *s, const struct tidy_options *o)
+{
+    CLEANUP(cleanup_free) char *stamp = store_path(s, "tidied");
+    struct gc_options go = {
+        .max_size = cap(o->max_size, TIDY_MAX_SIZE),
+        .max_entries = cap(o->max_entries, 0),
+        .unused_for_ms = age(o->unused_for_ms, TIDY_UNUSED_MS),
+        .runs_for_ms = age(o->runs_for_ms, TIDY_RUNS_MS),
+        .within_ms = TIDY_WITHIN_MS,
+        .live_entries = o->live_entries,
+    };
+    struct gc_report report;
+    struct err err = {0};
+
+    if (!s->db || s->read_only || !due(s, stamp)) {
+        return false;
+    }
+    /* First of all, so that what fails or is killed is not tried again by every run. */
+    mark(stamp, false);
+    FAILPOINT("gc.tidy");
+    if (cache_gc(s, &go, &report, &err) < 0) {
+        log_debug("gc", "%s", err.msg);
+        return true;
+    }
+    mark(stamp, report.complete);
+    return true;
 }

@@ -176,7 +176,7 @@ int gc_fold(struct gc *g, struct err *err)
     rc = rc < 0 ? rc : read_open(&f, err);
     while (rc >= 0 && !gc_stop(g) && (rc = read_some(&f, err)) == 1) {
         any = true;
-        if (f.at.len >= IN_MEMORY) {
+        if (f.at.len >= IN_MEMORY || gc_stop(g)) {
             rc = write_gathered(&f, err);
         }
     }

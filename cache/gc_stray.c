@@ -5,6 +5,7 @@
 #include "base/err.h"
 #include "base/fs.h"
 #include "base/mem.h"
+#include "base/str.h"
 #include "base/units.h"
 #include "base/vec.h"
 #include "cache/failpoint.h"
@@ -15,13 +16,16 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <inttypes.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
 enum {
     SLACK_MS = 50, /* the kernel's coarse clock lags behind ours */
-    PER_SLICE = 256,
+    FOLDERS = 256,
+    AGAIN_MS = 7 * 86400 * 1000, /* by itself */
     TMP_AGE_MS = 3600 * 1000,
 };
 
@@ -34,7 +38,8 @@ struct sweep {
     struct write write;
     struct gc *gc;
     VEC(struct stray) found;
-    size_t from;
+    size_t from, to;
+    uint64_t files, bytes; /* of one slice */
 };
 
 /* 1: no row names it, 0: one does. */
@@ -71,11 +76,11 @@ static bool old_enough(const struct gc *g, const struct digest *d, uint64_t *ret
 static int apply_sweep(struct write *w, struct db *db, struct err *err)
 {
     struct sweep *s = CONTAINER_OF(w, struct sweep, write);
-    struct gc_report *report = &s->gc->report;
-    size_t to = s->from + PER_SLICE < s->found.len ? s->from + PER_SLICE : s->found.len;
+    int64_t began = mono_us();
 
-    for (size_t i = s->from; i < to; i++) {
-        struct stray *stray = &s->found.items[i];
+    s->files = s->bytes = 0;
+    for (s->to = s->from; s->to < s->found.len && !gc_slice_full(began); s->to++) {
+        struct stray *stray = &s->found.items[s->to];
         char name[OBJECT_NAME + 1];
         int rc = unnamed(db, &stray->digest, err);
         if (rc < 0) {
@@ -85,11 +90,30 @@ static int apply_sweep(struct write *w, struct db *db, struct err *err)
         FAILPOINT("gc.stray");
         if (rc == 1 && old_enough(s->gc, &stray->digest, &stray->bytes) &&
             unlinkat(s->gc->store->objects_fd, name, 0) == 0) {
-            report->stray_objects++;
-            report->bytes_removed += stray->bytes;
+            s->files++;
+            s->bytes += stray->bytes;
         }
     }
     return 0;
+}
+
+static int sweep_found(struct sweep *s, struct err *err)
+{
+    struct gc *g = s->gc;
+    int rc = 0;
+
+    for (s->from = 0; rc == 0 && s->from < s->found.len; s->from = s->to) {
+        if (g->o->dry_run) {
+            s->to = s->from + 1;
+            s->files = 1;
+            s->bytes = s->found.items[s->from].bytes;
+        } else {
+            rc = gc_slice(g, &s->write, err);
+        }
+        g->report.stray_objects += s->files;
+        g->report.bytes_removed += s->bytes;
+    }
+    return rc;
 }
 
 static int gather(struct sweep *s, unsigned folder, struct err *err)
@@ -144,28 +168,48 @@ static void clear_tmp(struct gc *g)
     }
 }
 
+/* Where time is bounded: the folder to go on with, 256: nothing is to be done yet. */
+static int where_to_go_on(struct gc *g, unsigned *ret, struct err *err)
+{
+    CLEANUP(sb_done) struct str text = {0};
+    int rc = gc_meta_get(g->store, "gc.strays", &text, err);
+    char *rest = NULL;
+    unsigned long folder = strtoul(sb_text(&text), &rest, 10);
+    int64_t ended = strtoll(rest, NULL, 10), now = now_ms();
+
+    *ret = folder < FOLDERS ? (unsigned)folder : 0;
+    if (folder == 0 && ended <= now && now - ended < AGAIN_MS) {
+        *ret = FOLDERS;
+    }
+    return rc;
+}
+
+static int leave_at(struct gc *g, unsigned folder, struct err *err)
+{
+    char text[48];
+
+    snprintf(text, sizeof(text), "%u %" PRId64, folder % FOLDERS, now_ms());
+    return gc_meta_put_now(g, "gc.strays", text, err);
+}
+
 int gc_strays(struct gc *g, struct err *err)
 {
     struct sweep s = {.write = {.apply = apply_sweep, .urgent = true}, .gc = g};
-    int rc = 0;
+    unsigned folder = 0;
+    int rc = g->deadline_us > 0 ? where_to_go_on(g, &folder, err) : 0;
+    bool any = folder < FOLDERS;
 
-    for (unsigned folder = 0; folder < 256 && rc == 0 && !gc_stop(g); folder++) {
+    for (; folder < FOLDERS && rc == 0 && !gc_stop(g); folder++) {
         vec_clear(&s.found);
         rc = gather(&s, folder, err);
-        for (s.from = 0; rc == 0 && s.from < s.found.len; s.from += PER_SLICE) {
-            if (!g->o->dry_run) {
-                rc = gc_slice(g, &s.write, err);
-                continue;
-            }
-            for (size_t i = s.from; i < s.found.len && i < s.from + PER_SLICE; i++) {
-                g->report.stray_objects++;
-                g->report.bytes_removed += s.found.items[i].bytes;
-            }
-        }
+        rc = rc < 0 ? rc : sweep_found(&s, err);
     }
     vec_done(&s.found);
-    if (rc == 0 && !g->stopped && !g->o->dry_run) {
-        clear_tmp(g);
+    if (rc == 0 && any && !g->o->dry_run) {
+        if (folder == FOLDERS) {
+            clear_tmp(g);
+        }
+        rc = leave_at(g, folder, err);
     }
     return rc;
 }

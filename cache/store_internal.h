@@ -33,6 +33,7 @@ struct store {
     size_t doubtful_count;
     char tmp_name[ID_LEN + 1]; /* prefix of this process' names in tmp/ and trash/ */
     atomic_uint tmp_count;
+    atomic_bool small_checkpoints; /* housekeeping: many short ones, so that nobody waits long for one */
     atomic_bool no_reflink; /* the file system said so once */
 };
 
@@ -41,6 +42,8 @@ struct writer *writer_new(struct store *s, struct loop *loop, struct err *err);
 void writer_free(struct writer *w);
 /* Writes are posted; else they are committed at once by whoever asks (store_write_now()). */
 bool store_has_thread(const struct store *s);
+/* What was written is on its way to the disk before a checkpoint has to wait for it under the lock. Harmless at any time. */
+void store_log_to_disk(const struct store *s);
 /* Holds the writer lock until the fd is closed. */
 int writer_lock(const struct store *s, int *ret_fd, struct err *err);
 

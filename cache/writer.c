@@ -19,6 +19,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
+#include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -27,6 +28,7 @@ enum {
     FULL = 256,     /* writes that make a batch full */
     LARGEST = 2048, /* writes in one transaction: a bound on how long others wait */
     WAL_BYTES = 16 << 20,
+    SMALL_WAL_BYTES = 4 << 20,
     REST_BYTES = 1 << 20, /* a longer log is not left behind: who opens it first reads it all */
 };
 
@@ -93,7 +95,10 @@ static int writer_begin(struct writer *w, struct err *err)
         int rc = db_open(path, DB_WRITE, store_statements, SQL_COUNT, &w->db, err);
         /* A checkpointed WAL shrinks to half the mark, so that its size tells when the next is due. */
         if (rc == 0) {
-            rc = db_exec(w->db, "PRAGMA journal_size_limit = 8388608", err);
+            rc = db_exec(w->db,
+                         w->store->small_checkpoints ? "PRAGMA journal_size_limit = 2097152"
+                                                     : "PRAGMA journal_size_limit = 8388608",
+                         err);
         }
         if (rc < 0) {
             db_close(take_ptr(w->db));
@@ -116,13 +121,25 @@ static void checkpoint_if_due(struct writer *w)
 {
     struct err err = {0};
 
-    if (db_wal_bytes(w->db) <= WAL_BYTES) {
+    if (db_wal_bytes(w->db) <= (w->store->small_checkpoints ? SMALL_WAL_BYTES : WAL_BYTES)) {
         return;
     }
     FAILPOINT("writer.checkpoint");
     if (db_checkpoint(w->db, &err) < 0) {
         log_debug("store", "checkpoint: %s", err.msg);
     }
+}
+
+void store_log_to_disk(const struct store *s)
+{
+    CLEANUP(cleanup_free) char *path = store_path(s, "wf.db-wal");
+    struct stat st;
+
+    if (stat(path, &st) != 0 || st.st_size <= SMALL_WAL_BYTES / 2) {
+        return;
+    }
+    CLEANUP(cleanup_close) int fd = open(path, O_RDONLY | O_CLOEXEC);
+    (void)(fd >= 0 && fdatasync(fd) != 0);
 }
 
 /* At the end, where nobody else writes just now. */
