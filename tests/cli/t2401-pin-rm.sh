@@ -36,7 +36,7 @@ try 2 wf cache pin nosuch
 try 2 wf cache pin ''
 try 2 wf cache unpin ffffffffffffffffff
 try 2 wf cache pin latest --reason "$(head -c 2000 /dev/zero | tr '\0' x)"
-try 2 wf --store empty cache pin latest
+try 2 wf cache pin --store empty latest
 try 2 wf cache rm
 try 2 wf cache rm zz
 try 2 wf cache rm "$(key b)" --workflow house
