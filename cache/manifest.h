@@ -33,6 +33,10 @@ bool manifest_link_inside(const char *name, const char *link);
  * a link that stays inside is text, one that leaves is followed; FIFO, socket, device: an error. Digests come from the stat cache (may be NULL) or are computed. Blocking, any thread. */
 int manifest_of_input(const char *path, struct statcache *sc, struct str *ret_text,
                       uint64_t *ret_bytes, uint64_t *ret_files, struct err *err);
+/* The same; *ret_stamp is another when a file or folder in it was changed or touched meanwhile, even if its content is what it was. */
+int manifest_stamped(const char *path, struct statcache *sc, struct str *ret_text,
+                     uint64_t *ret_bytes, uint64_t *ret_files, uint64_t *ret_stamp,
+                     struct err *err);
 /* Walks a manifest's text; ERR_CORRUPT on anything unexpected. fn: negative stops. */
 int manifest_each(const char *text, size_t len,
                   int (*fn)(const struct manifest_entry *e, void *arg, struct err *err), void *arg,

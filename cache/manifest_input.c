@@ -30,6 +30,7 @@ struct pattern {
 struct input {
     struct statcache *sc;
     struct manifest_list list;
+    uint64_t stamp; /* over names, inodes, sizes and times of all that was looked at */
     VEC(struct pattern) patterns;
     /* The walk at hand, of the folder itself or of one that a link led to. */
     const char *prefix; /* "" or "link/": where it lies in the manifest */
@@ -119,6 +120,19 @@ static bool left_out(const struct input *in, const char *rel, bool folder)
 
 /* --- what is in it --- */
 
+static void add_stamp(struct input *in, const char *name, const struct stat *st)
+{
+    struct {
+        uint64_t before, name, inode, size;
+        int64_t mtime_s, mtime_ns, ctime_s, ctime_ns;
+    } all = {in->stamp,          hash_bytes(name, strlen(name)),
+             st->st_ino,         (uint64_t)st->st_size,
+             st->st_mtim.tv_sec, st->st_mtim.tv_nsec,
+             st->st_ctim.tv_sec, st->st_ctim.tv_nsec};
+
+    in->stamp = hash_bytes(&all, sizeof(all));
+}
+
 static int visit(const char *path, const char *rel, const struct stat *st, void *arg,
                  struct err *err);
 
@@ -134,6 +148,7 @@ static int add_file(struct input *in, const char *path, const char *name, const 
             return rc;
         }
     }
+    add_stamp(in, name, &now);
     manifest_list_file(&in->list, name, (now.st_mode & 0111) != 0, &d, (uint64_t)now.st_size);
     return 0;
 }
@@ -157,6 +172,7 @@ static int follow_folder(struct input *in, const char *real, const char *name,
     const char *before = in->prefix;
     CLEANUP(cleanup_free) char *prefix = xasprintf("%s/", name);
     manifest_list_folder(&in->list, name);
+    add_stamp(in, name, st);
     in->prefix = prefix;
     in->depth++;
     in->inside[in->depth].dev = st->st_dev;
@@ -174,6 +190,9 @@ static int add_link(struct input *in, const char *path, const char *rel, const c
     struct stat st;
     ssize_t n = readlink(path, target, sizeof(target) - 1);
 
+    if (lstat(path, &st) == 0) {
+        add_stamp(in, name, &st);
+    }
     if (n < 0) {
         return err_set(err, ERR_IO, errno, "cannot read the link %s", path);
     }
@@ -208,6 +227,7 @@ static int visit(const char *path, const char *rel, const struct stat *st, void 
     }
     if (S_ISDIR(st->st_mode)) {
         manifest_list_folder(&in->list, name);
+        add_stamp(in, name, st);
         return 0;
     }
     if (S_ISLNK(st->st_mode)) {
@@ -225,6 +245,14 @@ static int visit(const char *path, const char *rel, const struct stat *st, void 
 int manifest_of_input(const char *path, struct statcache *sc, struct str *ret_text,
                       uint64_t *ret_bytes, uint64_t *ret_files, struct err *err)
 {
+    uint64_t stamp;
+
+    return manifest_stamped(path, sc, ret_text, ret_bytes, ret_files, &stamp, err);
+}
+
+int manifest_stamped(const char *path, struct statcache *sc, struct str *ret_text,
+                     uint64_t *ret_bytes, uint64_t *ret_files, uint64_t *ret_stamp, struct err *err)
+{
     CLEANUP(cleanup_free) char *real = fs_real(path, err);
     struct stat st;
 
@@ -237,12 +265,14 @@ int manifest_of_input(const char *path, struct statcache *sc, struct str *ret_te
     struct input in = {.sc = sc, .list = {.arena = arena_new()}, .prefix = ""};
     in.inside[0].dev = st.st_dev;
     in.inside[0].ino = st.st_ino;
+    add_stamp(&in, "", &st);
     int rc = read_ignore(&in, real, err);
     rc = rc < 0 ? rc : fs_walk(real, visit, &in, err);
     if (rc >= 0) {
         manifest_list_write(&in.list, ret_text);
         *ret_bytes = in.list.bytes;
         *ret_files = in.list.files;
+        *ret_stamp = in.stamp;
         rc = 0;
     }
     vec_done(&in.patterns);

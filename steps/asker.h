@@ -40,6 +40,7 @@ struct looked {
     struct stat st;
     struct digest digest;
     uint64_t bytes, files;
+    uint64_t stamp; /* of a folder: manifest_stamped() */
 };
 enum spec_kind { SPEC_PATH, SPEC_GLOB, SPEC_KNOWN, SPEC_WORD, SPEC_PROGRAM, SPEC_SOURCE };
 struct spec {
@@ -90,7 +91,7 @@ struct asker {
     struct facts **facts; /* by step, NULL: not made */
     struct memo *memos;   /* MEMO_SLOTS */
     struct memo *programs;
-    struct map shells;   /* by name, folder and PATH: where it lies */
+    struct map shells; /* by name, folder and PATH: where it lies */
     struct map prepared; /* by instance index */
     size_t n_prepared;
     struct map fetched; /* by instance index */
@@ -128,9 +129,9 @@ int specs_look(struct asker *k, struct specs *specs, struct err *err);
 /* Looks at everything. Any thread; `a` is the caller's own. `fetched`: what a URL gave, NULL: nothing. */
 int specs_look_blocking(struct asker *k, struct specs *specs, const struct step *step,
                         const struct source_facts *fetched, struct arena *a, struct err *err);
-/* Does the folder still hold what it did? Its list is then kept for explanations (`keep`, may be NULL). Blocking, any thread. */
-bool folder_has_digest(struct statcache *sc, struct store *keep, const char *path,
-                       const struct digest *d);
+/* Is the folder still as it was? Its list is then kept for explanations (`keep`, may be NULL). Blocking, any thread. */
+enum recheck folder_recheck(struct statcache *sc, struct store *keep, const char *path,
+                            const struct digest *d, uint64_t stamp);
 void asker_forget_walks(struct asker *k);
 /* What is said of an input that is not there or cannot be read as one; 0: it can. */
 int spec_check(const struct spec *s, const char *path, const struct looked *l, struct err *err);

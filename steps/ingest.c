@@ -180,10 +180,13 @@ int ingest_work(struct attempt *a, struct err *err)
     rc = rc == 0 ? objects_take(a->w->store, folder, path, false, &a->result.outputs[0], err) : rc;
     a->result.outputs[0].name = name;
     a->result.outputs[0].path = path;
-    const struct seen_input *changed = rc == 0 ? question_recheck(a->k, a->q) : NULL;
+    enum recheck recheck = RECHECK_SAME;
+    const struct seen_input *changed = rc == 0 ? question_recheck(a->k, a->q, &recheck) : NULL;
     if (changed) {
         a->store = false;
-        a->why_not = "the source changed while it was read";
+        a->why_not = recheck == RECHECK_TOUCHED
+                         ? "the source was touched while it was read, and may have been another"
+                         : "the source changed while it was read";
     } else if (rc == 0 && ingest_moved_on(a)) {
         a->store = false;
         a->why_not = INGEST_MOVED_ON;

@@ -222,7 +222,8 @@ static int read_values(struct attempt *a, struct err *err)
 
 static void look_again(struct attempt *a)
 {
-    const struct seen_input *changed = question_recheck(a->k, a->q);
+    enum recheck how = RECHECK_SAME;
+    const struct seen_input *changed = question_recheck(a->k, a->q, &how);
 
     a->store = a->keep && a->q->memoized;
     if (!a->q->memoized) {
@@ -230,7 +231,11 @@ static void look_again(struct attempt *a)
     }
     if (changed) {
         a->store = false;
-        a->why_not = arena_printf(a->arena, "input %s changed while the step ran",
+        a->why_not = arena_printf(a->arena,
+                                  how == RECHECK_TOUCHED
+                                      ? "input %s was touched while the step ran, which may have "
+                                        "read something else"
+                                      : "input %s changed while the step ran",
                                   changed->rel    ? changed->rel
                                   : changed->name ? changed->name
                                                   : changed->path);

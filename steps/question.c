@@ -340,7 +340,8 @@ static void add_seen(struct question *ret, struct action_input *in, const struct
                                                      .st = l->st,
                                                      .digest = l->digest,
                                                      .bytes = l->bytes,
-                                                     .files = l->files};
+                                                     .files = l->files,
+                                                     .stamp = l->stamp};
     in[ret->n_inputs++] = (struct action_input){.name = s->name,
                                                 .path = rel,
                                                 .kind = l->exists ? l->kind : 'a',
@@ -389,9 +390,8 @@ static int add_spec(struct ask *q, struct spec *s, struct question *ret, struct 
     if (s->kind == SPEC_WORD && !s->looked.exists) {
         return 0;
     }
-    const char *path = s->located                 ? NULL
-                       : source_is_url(s->path)   ? source_public_url(s->path, q->a)
-                                                  : s->path;
+    bool url = s->kind == SPEC_SOURCE && source_is_url(s->path);
+    const char *path = s->located ? NULL : url ? source_public_url(s->path, q->a) : s->path;
     add_seen(ret, in, s, &s->looked, path, s->rel);
     if (s->kind == SPEC_SOURCE) {
         warn_dirty(q, s, ret);
@@ -551,34 +551,39 @@ static bool same_stat(const struct stat *a, const struct stat *b)
            a->st_ctim.tv_sec == b->st_ctim.tv_sec && a->st_ctim.tv_nsec == b->st_ctim.tv_nsec;
 }
 
-static bool changed(struct asker *k, const struct question *q, const struct seen_input *in)
+static enum recheck recheck(struct asker *k, const struct question *q, const struct seen_input *in)
 {
     struct stat st;
     struct digest now;
 
     if (!in->path || source_is_url(in->path)) {
-        return false; /* another step's output, whose copy the attempt checks; or fetched, once */
+        return RECHECK_SAME; /* another step's output, whose copy the attempt checks; or fetched, once */
     }
     if (stat(in->path, &st) != 0) {
-        return in->kind != 'a';
+        return in->kind != 'a' ? RECHECK_CHANGED : RECHECK_SAME;
     }
     if (in->kind == 'f' && same_stat(&st, &in->st)) {
-        return false;
+        return RECHECK_SAME;
     }
     if (in->kind == 'f' && S_ISREG(st.st_mode)) {
         bool exec = (st.st_mode & 0111) != 0;
-        return statcache_digest(k->w->statcache, in->path, &now, &st, NULL) != 0 ||
-               !digest_eq(&now, &in->digest) || exec != in->exec;
+        bool same = statcache_digest(k->w->statcache, in->path, &now, &st, NULL) == 0 &&
+                    digest_eq(&now, &in->digest) && exec == in->exec;
+        return same ? RECHECK_TOUCHED : RECHECK_CHANGED;
     }
-    return in->kind != 'd' || !S_ISDIR(st.st_mode) ||
-           !folder_has_digest(k->w->statcache, q->memoized ? k->w->store : NULL, in->path,
-                              &in->digest);
+    return in->kind != 'd' || !S_ISDIR(st.st_mode)
+               ? RECHECK_CHANGED
+               : folder_recheck(k->w->statcache, q->memoized ? k->w->store : NULL, in->path,
+                                &in->digest, in->stamp);
 }
 
-const struct seen_input *question_recheck(struct asker *k, const struct question *q)
+const struct seen_input *question_recheck(struct asker *k, const struct question *q,
+                                          enum recheck *ret_how)
 {
     for (uint32_t n = 0; n < q->n_inputs; n++) {
-        if (changed(k, q, &q->inputs[n])) {
+        enum recheck how = recheck(k, q, &q->inputs[n]);
+        if (how != RECHECK_SAME) {
+            *ret_how = how;
             return &q->inputs[n];
         }
     }

@@ -28,6 +28,7 @@ struct seen_input {
     struct stat st;        /* of a file */
     struct digest digest;  /* of the content; a folder's manifest */
     uint64_t bytes, files; /* of a folder */
+    uint64_t stamp;        /* of a folder, in place of st */
 };
 struct question {
     bool memoized; /* false: never asked nor stored; why_not says why in words */
@@ -62,7 +63,11 @@ int question_ask(struct asker *k, const struct instance_ref *i, struct arena *a,
                  struct question *ret, struct err *err);
 typedef void (*question_fn)(const struct err *err, void *arg);
 void question_work(struct asker *k, const struct instance_ref *i, question_fn on_ready, void *arg);
-/* After the attempt: compares each input with what was seen (size, mtime, ctime, inode), hashing again where they differ. Returns the first whose content changed, or NULL. Blocking; files only as far as needed. */
-const struct seen_input *question_recheck(struct asker *k, const struct question *q);
+/* After the attempt: compares each input with what was seen. By size, mtime, ctime and inode, a folder's with those of all in it: an equal content does not tell what the step read, for it may have been another
+ * for a while, so a touched input counts as changed too (its digest only decides how it is told). What was touched before the question was asked does not matter. Returns the first, or NULL.
+ * Blocking; files are read only where they differ. */
+enum recheck { RECHECK_SAME, RECHECK_TOUCHED, RECHECK_CHANGED };
+const struct seen_input *question_recheck(struct asker *k, const struct question *q,
+                                          enum recheck *ret_how);
 
 #endif

@@ -346,7 +346,8 @@ static void walk_folder(struct statcache *sc, const char *path, struct walk *w)
 {
     CLEANUP(sb_done) struct str text = {0};
 
-    if (manifest_of_input(path, sc, &text, &w->looked.bytes, &w->looked.files, &w->err) == 0) {
+    if (manifest_stamped(path, sc, &text, &w->looked.bytes, &w->looked.files, &w->looked.stamp,
+                         &w->err) == 0) {
         digest_of(sb_text(&text), text.len, &w->looked.digest);
         w->looked.kind = 'd';
         w->looked.done = w->looked.exists = true;
@@ -375,24 +376,27 @@ void asker_forget_walks(struct asker *k)
     forget_walks(k, INT64_MAX);
 }
 
-bool folder_has_digest(struct statcache *sc, struct store *keep, const char *path,
-                       const struct digest *d)
+enum recheck folder_recheck(struct statcache *sc, struct store *keep, const char *path,
+                            const struct digest *d, uint64_t stamp)
 {
     CLEANUP(sb_done) struct str text = {0};
     struct digest now;
-    uint64_t bytes, files;
+    uint64_t bytes, files, stamp_now;
 
-    if (manifest_of_input(path, sc, &text, &bytes, &files, NULL) != 0) {
-        return false;
+    if (manifest_stamped(path, sc, &text, &bytes, &files, &stamp_now, NULL) != 0) {
+        return RECHECK_CHANGED;
     }
     digest_of(sb_text(&text), text.len, &now);
     if (!digest_eq(&now, d)) {
-        return false;
+        return RECHECK_CHANGED;
+    }
+    if (stamp_now != stamp) {
+        return RECHECK_TOUCHED;
     }
     if (keep) {
         folder_list_keep(keep, d, sb_text(&text), text.len);
     }
-    return true;
+    return RECHECK_SAME;
 }
 
 static int look_folder(struct asker *k, uint64_t epoch, const char *path, struct looked *ret,
