@@ -186,6 +186,7 @@ static void sent(struct transfer *t, enum answer a, const struct str *body)
         return;
     }
     p->remote->progress.sent_bytes += t->bytes;
+    FAILPOINT("remote.sent");
     if (t->kind == PUT_ANSWER) {
         push_end(p, NULL);
         return;

@@ -159,8 +159,9 @@ static enum answer judge_get(struct transfer *t, const struct http_response *res
     if (resp->status == 200) {
         return judge_content(t, resp);
     }
-    return resp->status == 0 || resp->status >= 400 ? ANSWER_NONE
-                                                    : wrong(t, "came with a strange status");
+    return resp->err || resp->status == 0 || resp->status >= 400
+               ? ANSWER_NONE
+               : wrong(t, "came with a strange status");
 }
 
 /* Sent by somebody else meanwhile: as good. */
