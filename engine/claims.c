@@ -1,12 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* live/claims: the last 8 bytes of the id of the run that came last, and nothing else; its locks are all that counts. A run makes live/RUN, writes its mark, then looks who else is in live/: of two
  * that come at once each either sees the other there or finds another mark than its own. The head of a key, cut to 62 bits, is the byte that is locked; two keys that share it only wait for each other.
- * live/RUN: records of 256 bytes. The first is the run's: workflow, and the run and step that started it, if any; each other one is a claim: head, instance, name; 0: none. */
+ * live/RUN: records of 256 bytes. The first is the run's: workflow, and the run and step that started it, if any; each other one is a claim: head, when it was taken, name. A record is not wiped when its claim ends, only used
+ * again: of several with one head the youngest is the holder's, because the lock had one owner at a time. */
 #include "engine/claims.h"
 
 #include "base/err.h"
 #include "base/log.h"
 #include "base/mem.h"
+#include "base/units.h"
 #include "base/vec.h"
 #include "cache/failpoint.h"
 #include "cache/store.h"
@@ -18,6 +20,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <unistd.h>
 
 enum {
@@ -27,9 +30,8 @@ enum {
 };
 
 struct claim_record {
-    int64_t head; /* 0: none */
-    uint32_t instance;
-    uint32_t unused;
+    int64_t head;     /* 0: none */
+    int64_t taken_us; /* of the machine's clock that never goes back */
     char name[CLAIM_TEXT];
 };
 /* The first record. A workflow's name is cut to what is left. */
@@ -48,7 +50,8 @@ struct claims {
     struct store *store;
     char run[ID_LEN + 1];
     struct run_record self;
-    int fd, live_fd; /* fd -1: there are no locks here, and everything is taken */
+    int fd, live_fd;  /* fd -1: there are no locks here, and everything is taken */
+    const char *mark; /* live/claims, mapped; NULL: not */
     bool accompanied;
     VEC(struct held) held; /* by record - 1 */
 };
@@ -106,6 +109,26 @@ static void set_parent(struct run_record *self, const char *run)
     }
 }
 
+static bool map_mark(struct claims *c)
+{
+    void *at = mmap(NULL, MARK, PROT_READ, MAP_SHARED, c->fd, 0);
+
+    c->mark = at != MAP_FAILED ? at : NULL;
+    return c->mark != NULL;
+}
+
+/* From now on nobody is asked, and nobody is told. */
+static void go_alone(struct claims *c)
+{
+    if (c->mark) {
+        munmap((void *)(uintptr_t)c->mark, MARK);
+        c->mark = NULL;
+    }
+    if (c->fd >= 0) {
+        close(take_fd(&c->fd));
+    }
+}
+
 struct claims *claims_new(struct store *s, const char *run, const char *workflow, int live_fd)
 {
     struct claims *c = xcalloc(1, sizeof(*c));
@@ -117,13 +140,10 @@ struct claims *claims_new(struct store *s, const char *run, const char *workflow
     set_parent(&c->self, run);
     copy_cut(c->self.workflow, sizeof(c->self.workflow), workflow);
     c->fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
-    if (pwrite(live_fd, &c->self, sizeof(c->self), 0) != sizeof(c->self) || c->fd < 0 ||
-        pwrite(c->fd, c->run + ID_LEN - MARK, MARK, 0) != MARK) {
+    if (c->fd < 0 || pwrite(live_fd, &c->self, sizeof(c->self), 0) != sizeof(c->self) ||
+        pwrite(c->fd, c->run + ID_LEN - MARK, MARK, 0) != MARK || !map_mark(c)) {
         log_debug("claims", "no claims in %s: %s", path, strerror(errno));
-        if (c->fd >= 0) {
-            close(c->fd);
-        }
-        c->fd = -1;
+        go_alone(c);
     }
     atomic_thread_fence(memory_order_seq_cst);
     c->accompanied = others_here(c);
@@ -135,21 +155,16 @@ void claims_free(struct claims *c)
     if (!c) {
         return;
     }
-    if (c->fd >= 0) {
-        close(c->fd);
-    }
+    go_alone(c);
     vec_done(&c->held);
     free(c);
 }
 
 bool claims_alone(struct claims *c)
 {
-    char mark[MARK];
-
     /* A claim that was taken just now is seen by whoever comes after this. */
     atomic_thread_fence(memory_order_seq_cst);
-    if (!c->accompanied && c->fd >= 0 &&
-        (pread(c->fd, mark, MARK, 0) != MARK || memcmp(mark, c->run + ID_LEN - MARK, MARK) != 0)) {
+    if (!c->accompanied && c->mark && memcmp(c->mark, c->run + ID_LEN - MARK, MARK) != 0) {
         c->accompanied = true;
     }
     return !c->accompanied;
@@ -169,25 +184,25 @@ static int lock(struct claims *c, int cmd, short type, int64_t head)
         if (errno != EINTR) {
             /* The file system has no locks: from now on everybody works alone. */
             log_debug("claims", "no locks in live/claims: %s", strerror(errno));
-            close(take_fd(&c->fd));
+            go_alone(c);
             return 0;
         }
     }
     return cmd == F_OFD_GETLK && l.l_type != F_UNLCK;
 }
 
-static void write_record(struct claims *c, size_t at, const struct claim_record *r, size_t size)
+static void write_record(struct claims *c, size_t at, const struct claim_record *r)
 {
     off_t offset = (off_t)((at + 1) * sizeof(*r));
 
-    if (pwrite(c->live_fd, r, size, offset) != (ssize_t)size) {
+    if (pwrite(c->live_fd, r, sizeof(*r), offset) != (ssize_t)sizeof(*r)) {
         log_debug("claims", "cannot write live/%s: %s", c->run, strerror(errno));
     }
 }
 
 bool claims_take(struct claims *c, const struct digest *key, uint32_t instance, const char *name)
 {
-    struct claim_record r = {.head = head_of(key), .instance = instance};
+    struct claim_record r = {.head = head_of(key), .taken_us = mono_us()};
     size_t at = c->held.len;
 
     if (c->fd < 0) {
@@ -209,19 +224,16 @@ bool claims_take(struct claims *c, const struct digest *key, uint32_t instance, 
     }
     c->held.items[at] = (struct held){r.head, instance};
     copy_cut(r.name, sizeof(r.name), name);
-    write_record(c, at, &r, sizeof(r));
+    write_record(c, at, &r);
     FAILPOINT("claims.taken");
     return true;
 }
 
 void claims_release(struct claims *c, uint32_t instance)
 {
-    static const struct claim_record none = {0};
-
     for (size_t i = 0; i < c->held.len; i++) {
         struct held *h = &c->held.items[i];
         if (h->head != 0 && h->instance == instance) {
-            write_record(c, i, &none, sizeof(none.head));
             if (c->fd >= 0) {
                 (void)lock(c, F_OFD_SETLK, F_UNLCK, h->head);
             }
@@ -256,41 +268,44 @@ static bool read_run(const struct claims *c, const char *run, int *ret_fd, struc
     return true;
 }
 
-static bool claim_in(const struct claims *c, const char *run, int64_t head,
+/* Whether this run took the key last, of those looked at so far. */
+static bool claim_in(const struct claims *c, const char *run, int64_t head, int64_t *youngest_us,
                      struct claim_holder *ret)
 {
     CLEANUP(cleanup_close) int fd = -1;
     struct run_record self;
     struct claim_record r;
+    bool found = false;
 
-    /* One that is not live left its record behind as it died. */
+    /* One that is not live left its records behind as it died. */
     if (!store_is_live(c->store, run) || !read_run(c, run, &fd, &self)) {
         return false;
     }
-    for (off_t at = 1; at < MAX_RECORDS; at++) {
-        if (pread(fd, &r, sizeof(r), at * (off_t)sizeof(r)) != sizeof(r)) {
-            return false;
-        }
-        if (r.head == head) {
+    for (off_t at = 1;
+         at < MAX_RECORDS && pread(fd, &r, sizeof(r), at * (off_t)sizeof(r)) == sizeof(r); at++) {
+        if (r.head == head && r.taken_us > *youngest_us) {
             r.name[sizeof(r.name) - 1] = '\0';
+            *youngest_us = r.taken_us;
             copy_cut(ret->run, sizeof(ret->run), run);
             copy_cut(ret->workflow, sizeof(ret->workflow), self.workflow);
             copy_cut(ret->step, sizeof(ret->step), r.name);
-            return true;
+            found = true;
         }
     }
-    return false;
+    return found;
 }
 
 bool claims_who(struct claims *c, const struct digest *key, struct claim_holder *ret)
 {
     CLEANUP(cleanup_free) char *path = store_path(c->store, "live");
-    DIR *live = opendir(path);
+    DIR *live = claims_held(c, key) ? opendir(path) : NULL;
+    int64_t youngest_us = -1;
     bool found = false;
 
-    for (struct dirent *e; live && !found && (e = readdir(live)) != NULL;) {
-        found = strlen(e->d_name) == ID_LEN && id_time_ms(e->d_name) >= 0 &&
-                strcmp(e->d_name, c->run) != 0 && claim_in(c, e->d_name, head_of(key), ret);
+    for (struct dirent *e; live && (e = readdir(live)) != NULL;) {
+        found |= strlen(e->d_name) == ID_LEN && id_time_ms(e->d_name) >= 0 &&
+                 strcmp(e->d_name, c->run) != 0 &&
+                 claim_in(c, e->d_name, head_of(key), &youngest_us, ret);
     }
     if (live) {
         closedir(live);

@@ -30,7 +30,7 @@ struct claim_holder {
 struct claims *claims_new(struct store *s, const char *run, const char *workflow, int live_fd);
 void claims_free(struct claims *c); /* lets go of all */
 
-/* Nobody else was here at any time since claims_new(): one read of eight bytes. */
+/* Nobody else was here at any time since claims_new(): reads eight bytes of memory that all runs share. */
 bool claims_alone(struct claims *c);
 /* False: another run works on the key. True: it is ours until claims_release() (or, where another instance of this run has it, it is left with that one). */
 bool claims_take(struct claims *c, const struct digest *key, uint32_t instance, const char *name);

@@ -72,7 +72,7 @@ static struct digest key_of(unsigned k)
 
 Test(engine_claims, one_wins_and_the_others_see_who)
 {
-    struct party a, b;
+    struct party a, b, c;
     struct digest k = key_of(1), other = key_of(2);
     struct claim_holder who;
 
@@ -95,6 +95,10 @@ Test(engine_claims, one_wins_and_the_others_see_who)
     cr_expect(claims_take(b.c, &k, 1, "again"));
     cr_expect_not(claims_take(a.c, &k, 3, "train"));
     cr_expect(claims_who(a.c, &k, &who) && strcmp(who.step, "again") == 0);
+    come(&c, "third");
+    cr_expect(claims_who(c.c, &k, &who) && strcmp(who.run, b.id) == 0,
+              "the first one's record is an old one");
+    leave(&c);
     leave(&b);
     cr_expect(claims_take(a.c, &k, 3, "train"), "who leaves lets go of all");
     leave(&a);
