@@ -10,10 +10,12 @@
 #include "base/mem.h"
 #include "base/str.h"
 
+#include <ctype.h>
 #include <errno.h>
 #include <sqlite3.h>
 #include <stdarg.h>
 #include <stdlib.h>
+#include <string.h>
 #include <unistd.h>
 
 enum { BUSY_TIMEOUT_MS = 10000, PARAMETERS_MAX = 100 };
@@ -189,10 +191,49 @@ static int refuse_network(const char *path, struct err *err)
                    path);
 }
 
+static int no_chown(int fd, uid_t uid, gid_t gid)
+{
+    (void)fd;
+    (void)uid;
+    (void)gid;
+    return 0;
+}
+
+/* The name to open a database by for DB_LOOK. Owned by the caller. The first connection to a database builds the index of its log anew, in the -shm file unless that may only be read; and where we are root SQLite
+ * gives the files beside a database the owner they have already, which changes a time of theirs. Without a -shm file nobody can read the log but by making one. */
+static char *look_name(const char *path)
+{
+    static const char hex[] = "0123456789ABCDEF";
+    CLEANUP(cleanup_free) char *shm = xasprintf("%s-shm", path);
+    sqlite3_vfs *vfs = sqlite3_vfs_find(NULL);
+    struct str uri = {0};
+
+    if (access(shm, F_OK) != 0) {
+        return xstrdup(path);
+    }
+    if (vfs && vfs->iVersion >= 3 && geteuid() == 0) {
+        vfs->xSetSystemCall(vfs, "fchown", (sqlite3_syscall_ptr)no_chown);
+    }
+    sb_puts(&uri, "file:");
+    for (const unsigned char *c = (const unsigned char *)path; *c; c++) {
+        if (isalnum(*c) || strchr("/-._~", *c)) {
+            sb_putc(&uri, (char)*c);
+        } else {
+            sb_putc(&uri, '%');
+            sb_putc(&uri, hex[*c >> 4]);
+            sb_putc(&uri, hex[*c & 0xf]);
+        }
+    }
+    sb_puts(&uri, "?readonly_shm=1");
+    return sb_take(&uri);
+}
+
 int db_open(const char *path, enum db_mode mode, const struct db_statement *statements,
             size_t count, struct db **ret, struct err *err)
 {
-    int flags = SQLITE_OPEN_NOMUTEX;
+    bool look = mode == DB_LOOK;
+    int flags = SQLITE_OPEN_NOMUTEX | (look ? SQLITE_OPEN_URI : 0);
+    mode = look ? DB_READ : mode;
     flags |= mode == DB_READ ? SQLITE_OPEN_READONLY : SQLITE_OPEN_READWRITE;
     flags |= mode == DB_CREATE ? SQLITE_OPEN_CREATE : 0;
     int rc = refuse_network(path, err);
@@ -209,7 +250,8 @@ int db_open(const char *path, enum db_mode mode, const struct db_statement *stat
     db->statements = statements;
     db->count = count;
     db->slots = xcalloc(count + OWN_COUNT, sizeof(*db->slots));
-    int opened = sqlite3_open_v2(path, &db->handle, flags, NULL);
+    CLEANUP(cleanup_free) char *name = look ? look_name(path) : xstrdup(path);
+    int opened = sqlite3_open_v2(name, &db->handle, flags, NULL);
     rc = opened == SQLITE_OK ? configure(db, err) : db_fail(db, opened, "open", err);
     if (rc < 0) {
         db_close(db);

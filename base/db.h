@@ -15,7 +15,8 @@ struct db_statement {
     const char *name; /* for messages */
     const char *sql;
 };
-enum db_mode { DB_READ, DB_WRITE, DB_CREATE };
+/* DB_LOOK: reads, and leaves the -wal and -shm files beside the database as they are, to their times; only in a process that opens the same database in no other way meanwhile. */
+enum db_mode { DB_READ, DB_WRITE, DB_CREATE, DB_LOOK };
 
 /* Opens with WAL, synchronous=NORMAL, foreign_keys off, wal_autocheckpoint 0, no checkpoint on close, busy_timeout 10 s. `statements` (count) is borrowed
  * for the life of the connection; ids are indices into it. A file that is not a database, cannot be read or written, is on a full disk: one clear sentence. */

@@ -87,7 +87,8 @@ static void read_page(struct statcache *c, struct folder *f)
         struct err err;
         /* An empty read-only store has no database: everything is hashed. */
         c->no_db = !c->store || !c->store->db ||
-                   db_open(path, DB_READ, store_statements, SQL_COUNT, &c->db, &err) < 0;
+                   db_open(path, c->store->read_only ? DB_LOOK : DB_READ, store_statements,
+                           SQL_COUNT, &c->db, &err) < 0;
     }
     if (!c->db || db_query(c->db, SQL_STAT_GET, &row, NULL, "b", f->path, f->path_len) < 0 ||
         db_step(row, NULL) != 1) {

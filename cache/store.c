@@ -142,7 +142,8 @@ static int open_parts(struct store *s, struct loop *loop, struct err *err)
         return err_set(err, ERR_IO, errno, "cannot open the folder %s of the store", objects);
     }
     s->dir_fd = open(s->dir, O_PATH | O_DIRECTORY | O_CLOEXEC);
-    int rc = db_open(path, DB_READ, store_statements, SQL_COUNT, &s->db, err);
+    int rc =
+        db_open(path, s->read_only ? DB_LOOK : DB_READ, store_statements, SQL_COUNT, &s->db, err);
     rc = rc < 0 ? rc : refuse_newer(s, err);
     rc = rc < 0 ? rc : read_doubtful(s, err);
     if (rc < 0 || s->read_only) {

@@ -225,6 +225,31 @@ Test(base_db, readers_read_while_one_writes)
     db_close(reader);
 }
 
+/* By its times: nobody else is there, so that the log's index must be built anew. */
+Test(base_db, who_looks_leaves_no_trace)
+{
+    static const char *const files[] = {"things.db", "things.db-wal", "things.db-shm"};
+    struct stat before[ARRAY_LEN(files)], after;
+    fill(50);
+    db_close(db);
+    for (size_t i = 0; i < ARRAY_LEN(files); i++) {
+        cr_assert_eq(stat(below(dir, files[i]), &before[i]), 0);
+    }
+    db = open_db(path, DB_LOOK);
+    cr_assert_eq(count_rows(db), 50);
+    db_begin(db, &err);
+    cr_assert_eq(db_run(db, RAISE, &err, "d", 1.0), -ERR_DENIED);
+    db_rollback(db);
+    db_close(db);
+    for (size_t i = 0; i < ARRAY_LEN(files); i++) {
+        cr_assert_eq(stat(below(dir, files[i]), &after), 0);
+        cr_expect_eq(memcmp(&before[i].st_mtim, &after.st_mtim, sizeof(after.st_mtim)), 0);
+        cr_expect_eq(memcmp(&before[i].st_ctim, &after.st_ctim, sizeof(after.st_ctim)), 0);
+        cr_expect_eq(before[i].st_size, after.st_size);
+    }
+    db = open_db(path, DB_LOOK);
+}
+
 Test(base_db, what_is_no_database)
 {
     const char *other = below(dir, "other.db");
