@@ -3,6 +3,7 @@
 #ifndef WF_CACHE_ENTRIES_INTERNAL_H
 #define WF_CACHE_ENTRIES_INTERNAL_H
 
+#include "base/str.h"
 #include "cache/entries.h"
 #include "cache/objects.h"
 
@@ -26,5 +27,18 @@ struct freed {
 };
 /* Inside a transaction: removes the entry and, as the last who names them, its work, its objects' rows and files. 1: it was there, 0: it was not, negative. */
 int entry_remove(struct store *s, struct db *db, int64_t id, struct freed *freed, struct err *err);
+
+/* The same in two parts, for gc_queue.c: first the entry with all but its name in `keys` and its objects, later those. All-zero before the first use. */
+struct entry_taken {
+    struct str result; /* encoded */
+    int64_t work;
+    bool has_identity;
+    struct digest identity, key;
+};
+int entry_take(struct db *db, int64_t id, struct entry_taken *ret,
+               struct err *err);              /* 1, 0 or negative, as above */
+void entry_taken_done(struct entry_taken *e); /* fits CLEANUP() */
+int object_release(struct store *s, struct db *db, const struct digest *d, uint64_t bytes,
+                   enum object_kind kind, struct freed *freed, struct err *err);
 
 #endif

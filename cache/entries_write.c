@@ -201,16 +201,17 @@ static int insert_rows(const struct insertion *in, const struct entry_new *e, in
         return (int)rc;
     }
     result_encode(e->result, &data);
-    rc = db_run(db, SQL_ENTRY_INSERT, err, "ibiiibittbb", digest_head(&e->key), e->key.bytes,
-                (size_t)DIGEST_SIZE, store_batch(in->store, db), e->result->began_at_ms,
-                e->result->duration_ms, sb_text(&data), data.len, digest_head(&e->work_digest),
-                e->workflow, e->step, e->has_identity ? e->identity.bytes : NULL,
-                (size_t)DIGEST_SIZE, sb_text(&action), action.len);
+    rc = db_run(db, SQL_ENTRY_INSERT, err, "biiibittbb", e->key.bytes, (size_t)DIGEST_SIZE,
+                store_batch(in->store, db), e->result->began_at_ms, e->result->duration_ms,
+                sb_text(&data), data.len, digest_head(&e->work_digest), e->workflow, e->step,
+                e->has_identity ? e->identity.bytes : NULL, (size_t)DIGEST_SIZE, sb_text(&action),
+                action.len);
     if (rc < 0) {
         return (int)rc;
     }
     int64_t id = db_last_id(db);
     rc = db_run(db, SQL_HIT_ADD, err, "ii", id, e->result->began_at_ms + e->result->duration_ms);
+    rc = rc < 0 ? rc : db_run(db, SQL_KEY_ADD, err, "ii", digest_head(&e->key), id);
     if (rc >= 0 && e->has_identity) {
         rc = db_run(db, SQL_IDENTITY_ADD, err, "bi", e->identity.bytes, (size_t)DIGEST_SIZE, id);
     }
@@ -314,15 +315,26 @@ static int release_file(const struct manifest_entry *e, void *arg, struct err *e
                                             : 0;
 }
 
-struct entry_row {
-    struct str result;
-    int64_t work;
-    bool has_identity;
-    struct digest identity;
-};
+int object_release(struct store *s, struct db *db, const struct digest *d, uint64_t bytes,
+                   enum object_kind kind, struct freed *freed, struct err *err)
+{
+    struct release r = {.store = s, .db = db, .freed = freed, .err = err};
+    int rc = release_object(d, bytes, kind, &r);
+
+    if (rc < 0 || r.objects == 0) {
+        return rc;
+    }
+    int64_t n = db_run(db, SQL_TOTAL_ADD, err, "iii", INT64_C(0), -r.objects, -r.bytes);
+    return n < 0 ? (int)n : 0;
+}
+
+void entry_taken_done(struct entry_taken *e)
+{
+    sb_done(&e->result);
+}
 
 /* Takes the row out. 1: it was there, 0: there is none. */
-static int take_entry(struct db *db, int64_t id, struct entry_row *ret, struct err *err)
+static int take_row(struct db *db, int64_t id, struct entry_taken *ret, struct err *err)
 {
     CLEANUP(db_row_done) struct db_row *row = NULL;
     size_t len;
@@ -333,51 +345,66 @@ static int take_entry(struct db *db, int64_t id, struct entry_row *ret, struct e
         return rc;
     }
     const void *data = db_blob(row, 0, &len);
-    sb_add(&ret->result, data, data ? len : 0);
+    sb_clear(&ret->result);
+    sb_add(&ret->result, data ? data : "", data ? len : 0);
     ret->work = db_i64(row, 1);
     const void *identity = db_blob(row, 2, &len);
     ret->has_identity = identity && len == DIGEST_SIZE;
     if (ret->has_identity) {
         memcpy(ret->identity.bytes, identity, DIGEST_SIZE);
     }
+    const void *key = db_blob(row, 3, &len);
+    memset(&ret->key, 0, sizeof(ret->key));
+    if (key && len == DIGEST_SIZE) {
+        memcpy(ret->key.bytes, key, DIGEST_SIZE);
+    }
     return 1;
 }
 
-static int remove_rows(struct db *db, int64_t id, const struct entry_row *e, struct err *err)
+int entry_take(struct db *db, int64_t id, struct entry_taken *ret, struct err *err)
 {
-    int64_t rc = db_run(db, SQL_HIT_FORGET, err, "i", id);
+    int found = take_row(db, id, ret, err);
+    int64_t rc = found;
 
+    if (found <= 0) {
+        return found;
+    }
+    rc = db_run(db, SQL_HIT_FORGET, err, "i", id);
     rc = rc < 0 ? rc : db_run(db, SQL_PIN_FORGET, err, "i", id);
-    rc = rc < 0 ? rc : db_run(db, SQL_WORK_FORGET, err, "i", e->work);
+    rc = rc < 0 ? rc : db_run(db, SQL_WORK_FORGET, err, "i", ret->work);
     if (rc == 0) {
-        rc = db_run(db, SQL_WORK_RELEASE, err, "i", e->work);
+        rc = db_run(db, SQL_WORK_RELEASE, err, "i", ret->work);
     }
-    if (rc >= 0 && e->has_identity) {
-        rc = db_run(db, SQL_IDENTITY_FORGET, err, "bi", e->identity.bytes, (size_t)DIGEST_SIZE, id);
+    if (rc >= 0 && ret->has_identity) {
+        rc = db_run(db, SQL_IDENTITY_FORGET, err, "bi", ret->identity.bytes, (size_t)DIGEST_SIZE,
+                    id);
     }
-    return rc < 0 ? (int)rc : 0;
+    rc = rc < 0 ? rc : db_run(db, SQL_TOTAL_ADD, err, "iii", INT64_C(-1), INT64_C(0), INT64_C(0));
+    return rc < 0 ? (int)rc : 1;
 }
 
 int entry_remove(struct store *s, struct db *db, int64_t id, struct freed *freed, struct err *err)
 {
     struct release r = {.store = s, .db = db, .freed = freed, .err = err};
-    struct entry_row e = {0};
-    int rc = take_entry(db, id, &e, err);
+    CLEANUP(entry_taken_done) struct entry_taken e = {0};
+    int rc = entry_take(db, id, &e, err);
 
-    if (rc == 1) {
-        rc = remove_rows(db, id, &e, err);
-        if (rc == 0) {
-            struct err own = {0};
-            rc = result_each_object(sb_text(&e.result), e.result.len, release_object, &r, &own);
-            if (rc < 0 && own.code == ERR_CORRUPT) {
-                log_debug("store", "entry %lld: %s", (long long)id, own.msg);
-                rc = 0;
-            }
-        }
-        int64_t n =
-            rc < 0 ? rc : db_run(db, SQL_TOTAL_ADD, err, "iii", INT64_C(-1), -r.objects, -r.bytes);
-        rc = n < 0 ? (int)n : 1;
+    if (rc <= 0) {
+        return rc;
     }
-    sb_done(&e.result);
-    return rc;
+    int64_t n = db_run(db, SQL_KEY_FORGET, err, "ii", digest_head(&e.key), id);
+    if (n < 0) {
+        return (int)n;
+    }
+    struct err own = {0};
+    rc = result_each_object(sb_text(&e.result), e.result.len, release_object, &r, &own);
+    if (rc < 0 && own.code == ERR_CORRUPT) {
+        log_debug("store", "entry %lld: %s", (long long)id, own.msg);
+        rc = 0;
+    }
+    if (rc < 0) {
+        return rc;
+    }
+    n = db_run(db, SQL_TOTAL_ADD, err, "iii", INT64_C(0), -r.objects, -r.bytes);
+    return n < 0 ? (int)n : 1;
 }

@@ -163,6 +163,7 @@ static int collect(struct gc *g, struct err *err)
 
     rc = rc < 0 ? rc : gc_find_live(g, err);
     rc = rc < 0 ? rc : gc_find_published(g, err);
+    rc = rc < 0 ? rc : gc_queue(g, err); /* of a gc that was cut short */
     rc = rc < 0 ? rc : gc_total_get(g, &g->before, err);
     rc = rc < 0 || g->o->dry_run || g->deadline_us > 0 ? rc : gc_verify(g, err);
     rc = rc < 0 || g->stopped ? rc : remove_entries(g, err);
@@ -181,7 +182,7 @@ static int collect(struct gc *g, struct err *err)
 
 int cache_gc(struct store *s, const struct gc_options *o, struct gc_report *ret, struct err *err)
 {
-    struct gc g = {.store = s, .o = o, .oldest_live = now_ms()};
+    struct gc g = {.store = s, .o = o, .oldest_live = now_ms(), .looked_us = mono_us()};
     int lock = -1;
 
     if (!s->db) { /* a store that is not there has nothing to clear */

@@ -60,9 +60,11 @@ bool gc_in_use(const struct gc *g, const struct gc_used *u);
 /* The next rows of `hits` after `after`; fewer than GC_WALK: the end. Negative: error. */
 enum { GC_WALK = 4096 };
 int gc_walk(struct gc *g, int64_t after, struct gc_used *ret, struct err *err);
-/* Removes these in slices, `while_over`: only as long as a cap is passed; `walked` >= 0 is written down as where the walk stands with the last of them. */
+/* Removes these in slices, each with all it names, as long as a cap is passed. */
+int gc_remove_while_over(struct gc *g, const struct gc_used *items, size_t count, struct err *err);
+/* Removes these in slices; what they name is left to gc_queue(); `walked` >= 0 is written down as where the walk stands with the last of them. */
 int gc_remove_all(struct gc *g, const struct gc_used *items, size_t count, int64_t walked,
-                  bool while_over, struct err *err);
+                  struct err *err);
 bool gc_over(const struct gc *g); /* a cap */
 uint64_t gc_surplus(
     const struct gc *g); /* entries that must at least go for the caps, as far as can be told */
@@ -70,6 +72,14 @@ int gc_remove_unused(struct gc *g, struct err *err);
 int gc_remove_over(struct gc *g, struct err *err);
 /* gc_rounds.c: both, in a walk that goes on where the last one stood: for stores too large to be walked in the time there is. */
 int gc_remove_rounds(struct gc *g, struct err *err);
+
+/* gc_queue.c: what a removed entry named is cleared later, many at a time. gc_queue(): now. */
+int gc_queue_add(struct db *db, int64_t entry, const struct entry_taken *e, struct err *err);
+int gc_queue(struct gc *g, struct err *err);
+/* The objects that are still counted for entries which are gone. */
+int gc_pending(struct store *s,
+               int (*fn)(const struct digest *d, uint64_t bytes, enum object_kind kind, void *arg),
+               void *arg, struct err *err);
 
 /* gc_live.c: who lives, and what they use; what is published. gc_look_again(): at most once a second. */
 int gc_find_live(struct gc *g, struct err *err);

@@ -58,10 +58,11 @@ struct removal {
     struct gc *gc;
     const struct gc_used *items;
     size_t count, done;
-    bool while_over;
-    int64_t walked; /* >= 0: written down as the position of the walk, with the last item */
+    bool while_over; /* all at once, and no more than must */
+    int64_t walked;  /* >= 0: written down as the position of the walk, with the last item */
     uint64_t removed;
     struct freed freed;
+    struct entry_taken taken;
 };
 
 static int pinned(struct db *db, int64_t id, struct err *err)
@@ -85,12 +86,18 @@ static int remove_one(struct removal *r, struct db *db, const struct gc_used *u,
     if (rc != 0) {
         return rc < 0 ? rc : 0;
     }
-    rc = r->gc->o->dry_run ? gc_dry_remove(r->gc, u->id, &r->freed, err)
-                           : entry_remove(r->gc->store, db, u->id, &r->freed, err);
-    if (rc == 1) {
-        r->removed++;
+    if (r->gc->o->dry_run) {
+        rc = gc_dry_remove(r->gc, u->id, &r->freed, err);
+    } else if (r->while_over) {
+        rc = entry_remove(r->gc->store, db, u->id, &r->freed, err);
+    } else {
+        rc = entry_take(db, u->id, &r->taken, err);
     }
-    return rc;
+    if (rc <= 0) {
+        return rc;
+    }
+    r->removed++;
+    return r->gc->o->dry_run || r->while_over ? 0 : gc_queue_add(db, u->id, &r->taken, err);
 }
 
 /* As many as the time of one slice allows; at least one. */
@@ -120,32 +127,43 @@ static int apply_removal(struct write *w, struct db *db, struct err *err)
     return gc_meta_put(db, "gc.walk", text, err);
 }
 
-int gc_remove_all(struct gc *g, const struct gc_used *items, size_t count, int64_t walked,
-                  bool while_over, struct err *err)
+static int remove_listed(struct removal *r, struct err *err)
 {
-    struct removal r = {.write = {.apply = apply_removal, .urgent = true},
-                        .gc = g,
-                        .items = items,
-                        .count = count,
-                        .while_over = while_over,
-                        .walked = walked};
+    struct gc *g = r->gc;
     int rc = 0;
 
-    while (rc == 0 && r.count > 0 && (!while_over || gc_over(g)) && !gc_stop(g)) {
+    r->write = (struct write){.apply = apply_removal, .urgent = true};
+    while (rc == 0 && r->count > 0 && (!r->while_over || gc_over(g)) && !gc_stop(g)) {
         rc = gc_look_again(g, err);
         if (rc == 0) {
-            rc = g->o->dry_run ? apply_removal(&r.write, store_db(g->store), err)
-                               : gc_slice(g, &r.write, err);
+            rc = g->o->dry_run ? apply_removal(&r->write, store_db(g->store), err)
+                               : gc_slice(g, &r->write, err);
         }
         if (rc == 0) {
-            g->report.entries_removed += r.removed;
-            g->report.objects_removed += r.freed.objects;
-            g->report.bytes_removed += r.freed.bytes;
-            r.items += r.done;
-            r.count -= r.done;
+            g->report.entries_removed += r->removed;
+            g->report.objects_removed += r->freed.objects;
+            g->report.bytes_removed += r->freed.bytes;
+            r->items += r->done;
+            r->count -= r->done;
         }
     }
+    entry_taken_done(&r->taken);
     return rc;
+}
+
+int gc_remove_all(struct gc *g, const struct gc_used *items, size_t count, int64_t walked,
+                  struct err *err)
+{
+    struct removal r = {.gc = g, .items = items, .count = count, .walked = walked};
+
+    return remove_listed(&r, err);
+}
+
+int gc_remove_while_over(struct gc *g, const struct gc_used *items, size_t count, struct err *err)
+{
+    struct removal r = {.gc = g, .items = items, .count = count, .while_over = true, .walked = -1};
+
+    return remove_listed(&r, err);
 }
 
 int gc_walk(struct gc *g, int64_t after, struct gc_used *ret, struct err *err)
@@ -207,7 +225,7 @@ int gc_remove_unused(struct gc *g, struct err *err)
         /* At the end the next walk begins anew. */
         int64_t to = n < GC_WALK ? 0 : rows[n - 1].id;
         if (found.len > 0) {
-            rc = gc_remove_all(g, found.items, found.len, to, false, err);
+            rc = gc_remove_all(g, found.items, found.len, to, err);
             written = g->stopped ? written : to;
         }
         if (!g->stopped) {
@@ -215,7 +233,8 @@ int gc_remove_unused(struct gc *g, struct err *err)
         }
     }
     vec_done(&found);
-    return rc < 0 ? rc : leave_walk(g, written, at, err);
+    rc = rc < 0 ? rc : leave_walk(g, written, at, err);
+    return rc < 0 ? rc : gc_queue(g, err);
 }
 
 /* --- the least recently used --- */
@@ -316,7 +335,9 @@ int gc_remove_over(struct gc *g, struct err *err)
         }
         after = h.items[0];
         qsort(h.items, h.count, sizeof(*h.items), far ? by_row : by_age);
-        rc = gc_remove_all(g, h.items, h.count, -1, true, err);
+        rc = far ? gc_remove_all(g, h.items, h.count, -1, err)
+                 : gc_remove_while_over(g, h.items, h.count, err);
+        rc = rc < 0 || !far ? rc : gc_queue(g, err); /* only now is known what that came to */
         free(h.items);
     }
     return rc;

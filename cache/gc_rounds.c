@@ -114,9 +114,9 @@ static int walk_some(struct round *r, struct gc_used *rows, struct gc_used *foun
             found[for_cap ? GC_WALK - ++n_cap : n_old++] = rows[i];
         }
     }
-    rc = gc_remove_all(g, found, n_old, -1, false, err);
+    rc = gc_remove_all(g, found, n_old, -1, err);
     if (rc == 0 && !g->stopped) {
-        rc = gc_remove_all(g, found + GC_WALK - n_cap, n_cap, -1, true, err);
+        rc = gc_remove_all(g, found + GC_WALK - n_cap, n_cap, -1, err);
     }
     /* Cut short, the stretch is walked again: what is gone does not come up a second time. */
     for (int i = 0; i < n && rc == 0 && !g->stopped; i++) {

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The schema. What is indexed, and why:
- *  - entries by `head`, the first eight bytes of the key as an integer: a quarter of the index that the whole key would need; the key itself is compared in the row.
+ *  - entries by `keys`: the first eight bytes of the key as an integer, a quarter of the index that the whole key would need; the key itself is compared in the row. It is no index of SQLite's, so
+ *    that housekeeping need not touch it where it removes an entry: what it points to may be gone.
+ *  - given_up: entries housekeeping removed whose names, and counts of objects, are still to be cleared, in the order of heads (gc_queue.c). Empty but for a gc that was cut short.
  *  - objects and works have such a head as their row id: no index at all. Two that share a head share a count: at worst a file stays longer than needed. The head of a
  *    tree has its lowest bit flipped, so that a file with a manifest's content is counted apart.
  *  - identities only for entries under the policies `time` and `change`.
@@ -27,11 +29,13 @@ static const char schema_1[] =
     "CREATE TABLE totals(entries INTEGER NOT NULL, objects INTEGER NOT NULL,"
     " bytes INTEGER NOT NULL) STRICT;"
     "INSERT INTO totals VALUES(0, 0, 0);"
-    "CREATE TABLE entries(id INTEGER PRIMARY KEY AUTOINCREMENT, head INTEGER NOT NULL,"
-    " key BLOB NOT NULL, batch INTEGER, made_at INTEGER NOT NULL, duration INTEGER NOT NULL,"
+    "CREATE TABLE entries(id INTEGER PRIMARY KEY AUTOINCREMENT, key BLOB NOT NULL, batch INTEGER, made_at INTEGER NOT NULL, duration INTEGER NOT NULL,"
     " result BLOB NOT NULL, work INTEGER NOT NULL, workflow TEXT, step TEXT, identity BLOB,"
     " action BLOB NOT NULL) STRICT;"
-    "CREATE INDEX entries_head ON entries(head);"
+    "CREATE TABLE keys(head INTEGER NOT NULL, entry INTEGER NOT NULL, PRIMARY KEY(head, entry))"
+    " STRICT, WITHOUT ROWID;"
+    "CREATE TABLE given_up(id INTEGER PRIMARY KEY, entry INTEGER NOT NULL, key BLOB NOT NULL,"
+    " result BLOB NOT NULL) STRICT;"
     "CREATE TABLE identities(identity BLOB NOT NULL, entry INTEGER NOT NULL,"
     " PRIMARY KEY(identity, entry)) STRICT, WITHOUT ROWID;"
     "CREATE TABLE hits(entry INTEGER PRIMARY KEY, at INTEGER NOT NULL) STRICT;"

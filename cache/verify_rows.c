@@ -6,6 +6,7 @@
 #include "base/mem.h"
 #include "base/str.h"
 #include "cache/failpoint.h"
+#include "cache/gc_internal.h"
 #include "cache/manifest.h"
 #include "cache/objects_internal.h"
 #include "cache/store_internal.h"
@@ -102,7 +103,8 @@ static int count_entries(struct rows *r, struct err *err)
             r->hidden = true;
         }
     }
-    return rc < 0 ? rc : 0;
+    /* What housekeeping removed and has not cleared yet still counts. */
+    return rc < 0 ? rc : gc_pending(r->v->store, count_object, r, err);
 }
 
 /* --- counts --- */
@@ -221,7 +223,8 @@ static int mend_count(struct rows *r, struct db *db, const struct mend *m, struc
                 m->by);
     /* No longer named: the file, where there is one, is a stray that gc sweeps. */
     rc = rc < 0 ? rc
-                : db_run(db, m->object ? SQL_VERIFY_DROP_OBJECT : SQL_WORK_FORGET, err, "i", m->id);
+                : db_run(db, m->object ? SQL_VERIFY_DROP_OBJECT : SQL_VERIFY_DROP_WORK, err, "i",
+                         m->id);
     return rc < 0 ? (int)rc : 0;
 }
 
