@@ -5,7 +5,8 @@
  *                 wf.db-writer     flock: held exclusively around every write transaction and checkpoint of any process
  *                 store.lock       flock: shared by all who use the store, exclusive for a migration
  *                 id               the store's own identity (a ULID), in the labels of containers
- *                 live/RUN         flock: held by the process that owns that run
+ *                 live/RUN         flock: held by the process that owns that run; what it works on, for people (engine/claims.h)
+ *                 live/claims      locks on keys that are worked on just now
  *                 objects/ab/cd…   content by SHA-256, 0444 or 0555, mtime 1 Jan 2000
  *                 work/RUN/        attempt folders and materialised outputs of a live run
  *                 logs/RUN/        logs of attempts that are not kept as objects
