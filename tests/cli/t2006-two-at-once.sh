@@ -4,7 +4,7 @@
 mkdir w && cd w || exit 1
 # bg NAME ARGS…: wf in the background, as $pid, its words in $T/NAME
 bg() { local name=$1; shift; env --default-signal=INT,TERM "$WF" "$@" >"$T/$name" 2>"$T/$name.err" & pid=$!; }
-count() { cat "$T/$1" 2>/dev/null | wc -l; }
+count() { if [ -e "$T/$1" ]; then wc -l <"$T/$1"; else echo 0; fi; }
 has_lines() { [ "$(count "$1")" -ge "$2" ]; }
 waits() { jq -se 'any(.[]; .event == "waiting")' "$T/$1" >/dev/null; }
 flow w.yaml <<E
@@ -74,7 +74,9 @@ same "each for itself" "$(count began)" 2
 fresh; hold
 bg waiter run waiter.yaml --json; waiter=$pid
 check "the waiter waits" wait_for 10 waits waiter
-kill -INT $holder; kill -INT $holder; wait $holder; same "interrupted" $? 130
+kill -INT $holder
+check "the holder stops" wait_for 10 grep -q run_stopping "$T/holder" # two signals at once may be one
+kill -INT $holder; wait $holder; same "interrupted" $? 130
 check "the waiter takes over" wait_for 10 has_lines began 2
 touch "$T/go"; wait $waiter; same "waiter" $? 0
 

@@ -16,10 +16,10 @@ steps:
 E
 }
 work="0 40 80 120 120"
-for from in 0 40 80 120; do make $from; done
+for from in 0 40 80 120; do make "$from"; done
 begin() { timeout 120 "$WF" run "w$1.yaml" --quiet >>"$T/out.$1" 2>&1 & pids="$pids $!"; }
 pids=
-for from in $work; do begin $from; done
+for from in $work; do begin "$from"; done
 for _ in 1 2 3 4 5 6 7 8 9 10 11 12; do
     sleep "0.$((RANDOM % 3))$((RANDOM % 10))"
     # shellcheck disable=SC2086 # one word each
