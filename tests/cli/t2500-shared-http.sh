@@ -68,6 +68,13 @@ before=$(requests GET)
 try 0 wf run share.yaml --remote "$url"
 same "what is here is not asked for" "$(requests GET)" "$before"
 
+# --- the example ---
+for s in x y; do
+    try 0 in_store "$T/$s" wf run "$WF_SOURCE/examples/shared-cache/pipeline.yaml" --remote "$url"
+done
+says 'found 2'
+WF_STORE=$T/y check_out count.count 303
+
 # --- what servers of this protocol would check ---
 if command -v protoc >/dev/null; then
     protoc -I"$servers" --decode=build.bazel.remote.execution.v2.ActionResult "$servers/action_result.proto" \
