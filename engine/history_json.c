@@ -12,7 +12,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { PAYLOAD_MAX = 8 << 20, PART = 128, OUT_MAX = 48 << 10 };
+enum { PART = 128, OUT_MAX = 48 << 10 };
 
 static void put_value(struct jsonw *w, const char *json)
 {
@@ -23,14 +23,29 @@ static void put_value(struct jsonw *w, const char *json)
     }
 }
 
-static void put_json(struct jsonw *w, const char *key, const json_t *j)
+static void put_slice(struct jsonw *w, const char *key, struct json_slice value)
 {
-    char *text = j ? json_dumps(j, JSON_COMPACT | JSON_ENCODE_ANY | JSON_REAL_PRECISION(15)) : NULL;
-
-    jw_key(w, key);
-    put_value(w, text);
-    free(text);
+    if (value.at) {
+        jw_key(w, key);
+        jw_raw(w, value.at, value.len);
+    }
 }
+
+/* What the journal's records of a step's start and end say. */
+enum started_member { STARTED_VERDICT, STARTED_NOTE, STARTED_WHY, STARTED_COUNT };
+static const char *const started_members[STARTED_COUNT] = {"verdict", "note", "why"};
+enum ended_member {
+    ENDED_EXIT_CODE,
+    ENDED_SIGNAL,
+    ENDED_ERROR,
+    ENDED_BECAUSE,
+    ENDED_NOTE,
+    ENDED_SHARED,
+    ENDED_FETCHED,
+    ENDED_COUNT
+};
+static const char *const ended_members[ENDED_COUNT] = {
+    "exit_code", "signal", "error", "because", "note", "shared", "fetched_bytes"};
 
 /* "train[model=mlp,lr=0.1]" -> {"model":"mlp","lr":"0.1"}; values outside the plain letters stand as JSON strings already. */
 static void put_matrix(struct jsonw *w, const char *name)
@@ -69,24 +84,21 @@ static void put_matrix(struct jsonw *w, const char *name)
     jw_end_object(w);
 }
 
-static void put_cache(struct jsonw *w, const struct past_step *s, const json_t *started,
-                      const json_t *ended)
+static void put_cache(struct jsonw *w, const struct past_step *s, const struct json_slice *started,
+                      const struct json_slice *ended)
 {
-    const char *verdict = json_string_value(json_object_get(started, "verdict"));
-    json_t *why = json_object_get(started, "why"), *note = json_object_get(started, "note");
+    bool reused = s->status.state == INSTANCE_CACHED;
+    struct json_slice verdict = started[STARTED_VERDICT], why = started[STARTED_WHY];
 
-    if (s->status.state == INSTANCE_CACHED) {
-        verdict = "hit";
-        why = NULL;
-        note = json_object_get(ended, "note");
+    if (reused) {
+        verdict = (struct json_slice){"\"hit\"", 5};
     }
-    if (!verdict) {
+    if (!verdict.at) {
         return;
     }
     JW_KEY(w, "cache");
     jw_object(w);
-    JW_KEY(w, "verdict");
-    jw_text(w, verdict);
+    put_slice(w, "verdict", verdict);
     if (!digest_is_zero(&s->key)) {
         JW_KEY(w, "key");
         jw_digest(w, &s->key);
@@ -98,19 +110,12 @@ static void put_cache(struct jsonw *w, const struct past_step *s, const json_t *
     if (s->result && s->result->origin) {
         jw_kv_text(w, "made_in", s->result->origin);
     }
-    if (s->status.state == INSTANCE_CACHED && json_is_true(json_object_get(ended, "shared"))) {
+    if (reused && ended[ENDED_SHARED].at && ended[ENDED_SHARED].at[0] == 't') {
         jw_kv_bool(w, "shared", true);
-        put_json(w, "fetched_bytes", json_object_get(ended, "fetched_bytes"));
+        put_slice(w, "fetched_bytes", ended[ENDED_FETCHED]);
     }
-    if (note) {
-        put_json(w, "note", note);
-    }
-    if (why) {
-        put_json(w, "why", why);
-    } else {
-        JW_KEY(w, "why");
-        put_value(w, "[]");
-    }
+    put_slice(w, "note", reused ? ended[ENDED_NOTE] : started[STARTED_NOTE]);
+    put_slice(w, "why", !reused && why.at ? why : (struct json_slice){"[]", 2});
     jw_end_object(w);
 }
 
@@ -151,20 +156,15 @@ static void put_result(struct jsonw *w, const struct result *r)
     }
 }
 
-static void put_end(struct jsonw *w, const struct past_step *s, const json_t *ended)
+static void put_end(struct jsonw *w, const struct past_step *s, const struct json_slice *ended)
 {
-    static const char *const members[] = {"exit_code", "signal", "error", "because", "note"};
-
     if (s->status.state == INSTANCE_SUCCEEDED || s->status.state == INSTANCE_CACHED) {
         JW_KEY(w, "exit_code");
         jw_i64(w, 0);
     }
-    bool reused = s->status.state == INSTANCE_CACHED; /* its note is the cache's */
-    for (size_t k = 0; ended && !reused && k < ARRAY_LEN(members); k++) {
-        const json_t *j = json_object_get(ended, members[k]);
-        if (j) {
-            put_json(w, members[k], j);
-        }
+    /* The note of a reused one is the cache's. */
+    for (int k = 0; k <= ENDED_NOTE && s->status.state != INSTANCE_CACHED; k++) {
+        put_slice(w, ended_members[k], ended[k]);
     }
     if (s->status.tolerated) {
         JW_KEY(w, "tolerated");
@@ -176,20 +176,14 @@ static void put_end(struct jsonw *w, const struct past_step *s, const json_t *en
     }
 }
 
-static json_t *read_payload(const char *text)
-{
-    json_t *j = NULL;
-
-    return text && json_read(text, strlen(text), PAYLOAD_MAX, &j, NULL) == 0 ? j : NULL;
-}
-
 static void put_step(struct jsonw *w, const struct past_step *s)
 {
-    CLEANUP(cleanup_json) json_t *started = read_payload(s->started);
-    CLEANUP(cleanup_json) json_t *ended = read_payload(s->ended);
+    struct json_slice started[STARTED_COUNT], ended[ENDED_COUNT];
     bool ran = s->status.started_us > 0 && s->status.state != INSTANCE_SKIPPED &&
                (s->status.attempts > 0 || s->status.state == INSTANCE_CACHED);
 
+    json_members(s->started, started_members, STARTED_COUNT, started);
+    json_members(s->ended, ended_members, ENDED_COUNT, ended);
     jw_object(w);
     JW_KEY(w, "name");
     jw_text(w, s->name);

@@ -291,3 +291,36 @@ Test(base_json, the_canonical_form)
     cr_assert_str_eq(s.data, "{\"a\":{\"y\":-9223372036854775808,\"z\":\"\xc3\xa9\\n\"},\"ab\":[],"
                              "\"b\":[1,true,false,null,{}]}");
 }
+
+Test(base_json, members_are_found_without_reading)
+{
+    static const char *const keys[] = {"note", "why", "n", "gone"};
+    struct json_slice got[4];
+    const char *text =
+        "{\"a\":{\"note\":1},\"note\":\"x\\\"},\",\"why\":[{\"n\":\"]\"}],\"n\":-12}";
+
+    cr_assert(json_members(text, keys, 4, got));
+    cr_assert_eq(got[0].len, strlen("\"x\\\"},\""));
+    cr_assert_eq(strncmp(got[0].at, "\"x\\\"},\"", got[0].len), 0);
+    cr_assert_eq(got[1].len, strlen("[{\"n\":\"]\"}]"));
+    cr_assert_eq(strncmp(got[2].at, "-12", got[2].len), 0);
+    cr_assert_null(got[3].at);
+    cr_assert(json_members(" { \"n\" : true , \"note\" : \"\" } ", keys, 4, got));
+    cr_assert_eq(strncmp(got[2].at, "true", got[2].len), 0);
+    cr_assert_eq(got[0].len, 2);
+    cr_assert(json_members("{}", keys, 4, got));
+}
+
+Test(base_json, what_is_no_object_has_no_members)
+{
+    static const char *const keys[] = {"n"};
+    static const char *const bad[] = {
+        NULL,          "",          "[]",        "{",        "{\"n\"",
+        "{\"n\":",     "{\"n\":\"", "{\"n\":[",  "{\"n\":1", "{\"n\":\"a\\",
+        "{\"n\":{\"}", "{\"n\" 1}", "{\"a\":,}", "{\"a\":1"};
+    struct json_slice got;
+
+    for (size_t k = 0; k < sizeof(bad) / sizeof(bad[0]); k++) {
+        cr_expect_not(json_members(bad[k], keys, 1, &got), "%s", bad[k] ? bad[k] : "NULL");
+    }
+}
