@@ -219,19 +219,6 @@ int cache_gc(struct store *s, const struct gc_options *o, struct gc_report *ret,
 
 /* --- by itself, after a run --- */
 
-/* When it was last done, by the time of an empty file: one stat tells. Its mode tells whether all was done: 0600, else there is more. */
-static bool due(const struct store *s, const char *stamp)
-{
-    struct stat st;
-    int64_t now = now_ms() / 1000;
-
-    (void)s;
-    if (stat(stamp, &st) != 0 || st.st_mtim.tv_sec > now) {
-        return true;
-    }
-    return now - st.st_mtim.tv_sec >= (st.st_mode & S_IWUSR ? TIDY_EVERY_S : TIDY_AGAIN_S);
-}
-
 static void mark(const char *stamp, bool complete)
 {
     CLEANUP(cleanup_close)
@@ -241,6 +228,20 @@ static void mark(const char *stamp, bool complete)
         (void)!fchmod(fd, complete ? 0600 : 0400);
         (void)futimens(fd, NULL);
     }
+}
+
+/* When it was last done, by the time of an empty file: one stat tells. Its mode tells whether all was done: 0600, else there is more. A new store has nothing to tidy yet. */
+static bool due(const char *stamp)
+{
+    struct stat st;
+    int64_t now = now_ms() / 1000;
+
+    if (stat(stamp, &st) != 0) {
+        mark(stamp, true);
+        return false;
+    }
+    return st.st_mtim.tv_sec > now ||
+           now - st.st_mtim.tv_sec >= (st.st_mode & S_IWUSR ? TIDY_EVERY_S : TIDY_AGAIN_S);
 }
 
 static uint64_t cap(uint64_t given, uint64_t otherwise)
@@ -267,7 +268,8 @@ bool cache_tidy(struct store *s, const struct tidy_options *o)
     struct gc_report report;
     struct err err = {0};
 
-    if (!s->db || s->read_only || !due(s, stamp)) {
+    bool wanted = go.max_size > 0 || go.max_entries > 0 || go.unused_for_ms > 0;
+    if (!wanted || !s->db || s->read_only || !due(stamp)) {
         return false;
     }
     /* First of all, so that what fails or is killed is not tried again by every run. */

@@ -39,7 +39,8 @@ struct gc_report {
 };
 int cache_gc(struct store *s, const struct gc_options *o, struct gc_report *ret, struct err *err);
 
-/* After a run: the same within bounds, when it is due. All-zero takes the defaults below; UINT64_MAX and INT64_MAX: no bound. */
+/* After a run: the same within bounds, when it is due. All-zero takes the defaults below; UINT64_MAX and INT64_MAX: no bound; without
+ * any for entries nothing is done at all. */
 struct tidy_options {
     uint64_t max_size, max_entries;
     int64_t unused_for_ms, runs_for_ms;
@@ -53,7 +54,7 @@ enum {
     TIDY_EVERY_S = 3600, /* once all was looked at */
     TIDY_AGAIN_S = 60,   /* while there is more to do */
 };
-/* One stat where nothing is due; else at most about TIDY_WITHIN_MS of the caller's thread. Best effort: what fails is in the debug log. True: it worked. */
+/* No run of this process may be open. One stat where nothing is due; else at most about TIDY_WITHIN_MS of the caller's thread. Best effort: what fails is in the debug log. True: it worked. */
 bool cache_tidy(struct store *s, const struct tidy_options *o);
 
 struct cache_stats {

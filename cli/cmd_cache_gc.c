@@ -9,7 +9,9 @@
 #include "cache/store.h"
 #include "cli/command.h"
 #include "cli/commands.h"
+#include "cli/config.h"
 #include "cli/out.h"
+#include "engine/used.h"
 
 #include <errno.h>
 #include <inttypes.h>
@@ -26,10 +28,26 @@ static bool tell(uint64_t seen, uint64_t removed, void *arg)
     return true;
 }
 
+/* What was written in config.yaml, where no bound is given here. */
+static int read_config(const struct cli *c, struct gc_options *o)
+{
+    struct config f;
+    int code = config_open(c, &f);
+
+    if (code == EXIT_OK) {
+        o->max_size = f.max_size == CONFIG_NO_SIZE ? 0 : f.max_size;
+        o->max_entries = f.max_entries == CONFIG_NO_SIZE ? 0 : f.max_entries;
+        o->unused_for_ms = f.unused_for_ms == CONFIG_NO_AGE ? 0 : f.unused_for_ms;
+        config_done(&f);
+    }
+    return code;
+}
+
 static int read_options(const struct cli *c, const struct args *a, struct gc_options *o)
 {
     struct err err = {0};
     const char *unused = opt_text(a, "unused-for"), *size = opt_text(a, "max-size");
+    const char *runs = opt_text(a, "runs-for");
     long entries;
     if (unused && parse_duration(unused, &o->unused_for_ms, &err) < 0) {
         return cli_usage(c, "option '--unused-for': %s", err.msg);
@@ -37,21 +55,34 @@ static int read_options(const struct cli *c, const struct args *a, struct gc_opt
     if (size && parse_size(size, &o->max_size, &err) < 0) {
         return cli_usage(c, "option '--max-size': %s", err.msg);
     }
+    if (runs && parse_duration(runs, &o->runs_for_ms, &err) < 0) {
+        return cli_usage(c, "option '--runs-for': %s", err.msg);
+    }
     if (opt_number(a, "max-entries", 1, 0, &entries, &err) < 0) {
         return cli_usage(c, "%s", err.msg);
     }
     o->max_entries = (uint64_t)entries;
-    return EXIT_OK;
+    return unused || size || entries > 0 ? EXIT_OK : read_config(c, o);
 }
 
 static void report_text(const struct gc_report *r, bool dry_run, struct str *out)
 {
     sb_printf(out, "%s %" PRIu64 " entries, %" PRIu64 " objects (",
-              dry_run ? "would remove" : "removed", r->entries_removed, r->objects_removed);
+              dry_run ? "would remove" : "removed", r->entries_removed,
+              r->objects_removed + r->stray_objects);
     add_size(out, r->bytes_removed);
     sb_printf(out, "); %s %" PRIu64 " entries (", dry_run ? "would keep" : "kept", r->entries_kept);
     add_size(out, r->bytes_kept);
     sb_puts(out, ")\n");
+    if (r->runs_removed > 0) {
+        sb_printf(out, "%s %" PRIu64 " old run%s\n", dry_run ? "would forget" : "forgot",
+                  r->runs_removed, r->runs_removed == 1 ? "" : "s");
+    }
+    if (r->database_freed > 0) {
+        sb_puts(out, "the database is smaller by ");
+        add_size(out, r->database_freed);
+        sb_putc(out, '\n');
+    }
 }
 
 static void report_json(const struct gc_report *r, bool dry_run, struct str *out)
@@ -66,6 +97,9 @@ static void report_json(const struct gc_report *r, bool dry_run, struct str *out
     jw_kv_i64(&w, "stray_objects", (int64_t)r->stray_objects);
     jw_kv_i64(&w, "entries_kept", (int64_t)r->entries_kept);
     jw_kv_i64(&w, "bytes_kept", (int64_t)r->bytes_kept);
+    jw_kv_i64(&w, "runs_removed", (int64_t)r->runs_removed);
+    jw_kv_i64(&w, "plans_removed", (int64_t)r->plans_removed);
+    jw_kv_i64(&w, "database_freed", (int64_t)r->database_freed);
     jw_kv_bool(&w, "complete", r->complete);
     jw_end_object(&w);
     sb_putc(out, '\n');
@@ -73,7 +107,11 @@ static void report_json(const struct gc_report *r, bool dry_run, struct str *out
 
 static int run(struct cli *c, const struct args *a)
 {
-    struct gc_options o = {.dry_run = opt_given(a, "dry-run"), .progress = tell, .arg = c};
+    struct gc_options o = {.runs_for_ms = TIDY_RUNS_MS,
+                           .dry_run = opt_given(a, "dry-run"),
+                           .live_entries = used_by_run,
+                           .progress = tell,
+                           .arg = c};
     int code = read_options(c, a, &o);
     if (code != EXIT_OK) {
         return code;
@@ -107,6 +145,8 @@ static const struct opt opts[] = {
     {"unused-for", 0, OPT_TEXT, "DURATION", "Removes entries no run has used for so long (30d)"},
     {"max-size", 0, OPT_TEXT, "SIZE", "Then the least recently used until the objects fit (20GB)"},
     {"max-entries", 0, OPT_TEXT, "N", "Then the least recently used until at most N are left"},
+    {"runs-for", 0, OPT_TEXT, "DURATION",
+     "Forgets runs older than this (default 90d), but the newest 20 of each workflow"},
     {"dry-run", 0, OPT_FLAG, NULL, "Tells what it would do; changes nothing"},
     {"json", 0, OPT_FLAG, NULL, "Prints a JSON document"},
 };
@@ -116,8 +156,10 @@ const struct command cmd_cache_gc = {
     .synopsis = "",
     .summary = "Removes cache entries nobody uses, and objects nobody names",
     .text = "Works beside running workflows and can be interrupted anywhere. Never takes what a "
-            "running run uses.\n"
-            "Without bounds it removes only objects that nobody names.",
+            "running run uses, what is\n"
+            "pinned, and what the newest successful run of a workflow published. Without bounds "
+            "those of\n"
+            "config.yaml count; without these only files that nobody names and old runs go.",
     .example = "  wf cache gc --unused-for 30d --max-size 20GB --dry-run",
     .opts = opts,
     .n_opts = ARRAY_LEN(opts),

@@ -6,6 +6,7 @@
 #include "base/mem.h"
 #include "base/str.h"
 #include "base/units.h"
+#include "cache/gc.h"
 #include "cache/store.h"
 #include "cli/command.h"
 #include "cli/commands.h"
@@ -18,6 +19,7 @@
 #include "cli/shared.h"
 #include "engine/history.h"
 #include "engine/run.h"
+#include "engine/used.h"
 
 #include <signal.h>
 #include <stdio.h>
@@ -252,6 +254,13 @@ static int start(struct show *s, const struct run_options *o)
     signal_free(on_term);
     int code = finish(s, began_us);
     run_close(s->run);
+    if (!s->signal && !s->broken) {
+        struct tidy_options tidy = {.max_size = s->config.max_size,
+                                    .max_entries = s->config.max_entries,
+                                    .unused_for_ms = s->config.unused_for_ms,
+                                    .live_entries = used_by_run};
+        cache_tidy(s->setup.store, &tidy);
+    }
     return code;
 }
 
