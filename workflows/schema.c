@@ -251,8 +251,9 @@ static const struct schema_key cache_keys[] = {
     KEY("version", "a text or a number", REF("scalar"),
         "A word of your own in the key: another one makes the step run again."),
     KEY("shared", "true or false", REF("boolean"),
-        "Whether the results may go to a shared cache. Default: those of container steps only. "
-        "What policy time or change made never leaves this machine."),
+        "Whether the results may go to a shared cache. Default: those of container steps "
+        "without secrets, and of steps that wf works out itself. What policy time or change made "
+        "never leaves this machine."),
 };
 
 static const struct schema_key output_keys[] = {
