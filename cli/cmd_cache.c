@@ -167,6 +167,9 @@ static void shown_text(const struct shown *x, struct str *out)
     sb_printf(out, " by run %s, took ", x->result.run ? x->result.run : "?");
     add_duration(out, x->result.duration_ms);
     sb_putc(out, '\n');
+    if (x->result.origin) {
+        sb_printf(out, "from      a shared cache; made in the store %s\n", x->result.origin);
+    }
     for (uint32_t i = 0; i < x->result.n_outputs; i++) {
         const struct result_output *o = &x->result.outputs[i];
         sb_printf(out, "output    %s (%s) ", o->name, o->path);

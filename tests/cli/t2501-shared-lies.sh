@@ -98,6 +98,16 @@ try 0 in_store "$T/full" wf run flow.yaml --remote "$url" --refresh
 same "one warning" "$(warnings)" 1
 says '507'
 
+# What cannot be sent is waited for, told, and left by Ctrl-C; what the run came to stands.
+echo sink >"$liar/mode"
+export WF_STORE=$T/sink
+background run flow.yaml --remote "$url" --refresh
+check "it says that it waits" wait_for 20 grep -q '^sending 2 results' "$T/.out"
+kill -INT "$pid"
+check "the run succeeded" wait "$pid"
+says '^succeeded'
+says '2 not sent'
+
 # No server at all, at once and not after seconds for each step.
 kill $server
 wait $server 2>/dev/null

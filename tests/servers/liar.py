@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """A shared cache that lies, for tests: liar.py DIR. It keeps what is PUT below DIR/cache, writes its port into DIR/port, and answers as the word in DIR/mode says:
 honest, altered (same size, another content), less (a shorter content, said to be whole), cut (the connection ends early), endless, swapped (ac/ of another key), html, garbage, empty,
-silent, slow (a byte a second), broken (500), full (PUT: 507), moved (301 to itself)."""
+silent, slow (a byte a second), broken (500), full (PUT: 507), sink (PUT is never answered), moved (301 to itself)."""
 import http.server
 import os
 import sys
@@ -97,6 +97,8 @@ class Handler(http.server.BaseHTTPRequestHandler):
 
     def do_PUT(self):
         body = self.rfile.read(int(self.headers["Content-Length"]))
+        if mode() == "sink":
+            time.sleep(60)
         if mode() == "full":
             self.answer(507, b"full")
             return
