@@ -8,6 +8,7 @@
 #include "base/units.h"
 #include "cache/explain.h"
 #include "engine/run_impl.h"
+#include "engine/worktree.h"
 #include "steps/action.h"
 
 #include <stdlib.h>
@@ -374,6 +375,7 @@ void attempt_begin(struct task *t, struct decision *d)
     t->keep = t->question.memoized && !r->decider.off && d->verdict != VERDICT_DISABLED &&
               d->verdict != VERDICT_UNCACHEABLE;
     r->instances[t->instance].phase = PHASE_RUNNING;
+    r->worktree = r->worktree ? r->worktree : worktree_look(r->o.loop, r->wf->dir);
     t->since_us = mono_us();
     started_payload(t, d, &payload);
     emit(r, EVENT_STARTED, t->instance, sb_text(&payload), payload.len);

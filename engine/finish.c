@@ -12,6 +12,7 @@
 #include "cache/store.h"
 #include "engine/compiled.h"
 #include "engine/run_impl.h"
+#include "engine/worktree.h"
 
 #include <fcntl.h>
 #include <stdlib.h>
@@ -311,7 +312,8 @@ static void write_end(struct run *r)
     (void)state_apply(&r->state, &e);
     if (!journal_broken(r->journal)) {
         used = used_blob(r, &used_len);
-        journal_end(r->journal, &e, status, used, used_len, summary(r));
+        journal_end(r->journal, &e, status, used, used_len, summary(r),
+                    worktree_dirty(r->worktree));
     }
     if (r->o.on_event) {
         r->o.on_event(r, &e, r->o.arg);

@@ -33,6 +33,7 @@ struct ending {
     void *used;
     size_t used_len;
     char *summary;
+    const char *dirty; /* "true", "false" or NULL */
 };
 struct batch {
     struct write write; /* first */
@@ -163,8 +164,11 @@ static void encode_success(const struct success *s, struct str *out)
 
 static int end_run(struct journal *j, struct db *db, const struct ending *e, struct err *err)
 {
-    int64_t n = db_run(db, SQL_RUN_END, err, "tibtti", e->status, e->at_ms, e->used, e->used_len,
-                       e->summary, j->run, (int64_t)OWNER);
+    char dirty[24];
+
+    (void)snprintf(dirty, sizeof(dirty), "\"dirty\":%s", e->dirty ? e->dirty : "null");
+    int64_t n = db_run(db, SQL_RUN_END, err, "tibttti", e->status, e->at_ms, e->used, e->used_len,
+                       e->summary, dirty, j->run, (int64_t)OWNER);
 
     return n < 0 ? (int)n : 0;
 }
@@ -385,7 +389,7 @@ bool journal_made_entries(const struct journal *j)
 }
 
 void journal_end(struct journal *j, const struct event *ended, const char *status, void *used,
-                 size_t used_len, char *summary)
+                 size_t used_len, char *summary, const char *dirty)
 {
     struct batch *b;
 
@@ -397,6 +401,7 @@ void journal_end(struct journal *j, const struct event *ended, const char *statu
                                  .at_ms = ended->at_us / 1000,
                                  .used = used,
                                  .used_len = used_len,
-                                 .summary = summary};
+                                 .summary = summary,
+                                 .dirty = dirty};
     journal_hurry(j);
 }

@@ -65,8 +65,8 @@ void journal_hurry(struct journal *j);
 bool journal_quiet(const struct journal *j); /* nothing gathered, nothing under way */
 bool journal_broken(const struct journal *j);
 bool journal_made_entries(const struct journal *j);
-/* The last write: RUN_ENDED and the row's end. Takes ownership of `used` (malloc) and `summary` (malloc). on_quiet follows. */
+/* The last write: RUN_ENDED and the row's end. Takes ownership of `used` (malloc) and `summary` (malloc); dirty (static): what worktree_dirty() said. on_quiet follows. */
 void journal_end(struct journal *j, const struct event *ended, const char *status, void *used,
-                 size_t used_len, char *summary);
+                 size_t used_len, char *summary, const char *dirty);
 
 #endif

@@ -12,6 +12,7 @@
 #include "engine/compiled.h"
 #include "engine/leftovers.h"
 #include "engine/run_impl.h"
+#include "engine/worktree.h"
 #include "steps/container.h"
 
 #include <stdlib.h>
@@ -388,6 +389,7 @@ void run_close(struct run *r)
     free(r->inside);
     free(r->outside_entry);
     free(r->stale);
+    worktree_free(r->worktree);
     free(r->because);
     free(r->store_problem);
     free(r);

@@ -100,6 +100,7 @@ struct run {
     struct slots *slots;
     struct decider decider;
     struct journal *journal;
+    struct worktree *worktree; /* NULL until something runs */
     struct run_state state;
     struct arena *results; /* what attempts made */
     struct arena *scratch; /* questions answered at once */

@@ -445,8 +445,8 @@ static int apply_used(struct write *w, struct db *db, struct err *err)
                         NULL, now, "0", NULL, (size_t)0);
 
     rc = rc < 0 ? rc
-                : db_run(db, SQL_RUN_END, err, "tibtti", "succeeded", now, u->blob, sizeof(u->blob),
-                         "{}", u->run, INT64_C(1));
+                : db_run(db, SQL_RUN_END, err, "tibttti", "succeeded", now, u->blob, sizeof(u->blob),
+                         "{}", "\"dirty\":null", u->run, INT64_C(1));
     return rc < 0 ? (int)rc : 0;
 }
 
