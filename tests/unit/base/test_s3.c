@@ -205,8 +205,8 @@ Test(base_s3, bad_lists)
         "<ListBucketResult><Contents><Size>1</Size></Contents></ListBucketResult>",
         "<ListBucketResult><Contents><Key>a</Key></Contents></ListBucketResult>",
         "<ListBucketResult><IsTruncated>true</IsTruncated></ListBucketResult>",
-        "<ListBucketResult><EncodingType>url</EncodingType><Contents><Key>a%00</Key><Size>1</Size>"
-        "</Contents></ListBucketResult>",
+        ("<ListBucketResult><EncodingType>url</EncodingType><Contents><Key>a%00</Key><Size>1"
+         "</Size></Contents></ListBucketResult>"),
     };
     struct items items = {0};
     struct err err = {0};
