@@ -2,13 +2,13 @@
 /* A result as bytes. Numbers are LEB128 (signed ones zigzag), a text is its length, its bytes and a NUL, so that a decoded one points into the copy:
  *
  *   version   1
- *   flags     METRICS 1 · LOG 2 · RUN 4 · SOURCE 8 · MEASURE 16 · ORIGIN 32
+ *   flags     METRICS 1 · LOG 2 · RUN 4 · SOURCE 8 · MEASURE 16 · ORIGIN 32 · ADOPTED 64
  *   objects   n, then each: kind (0 file, 1 tree) + 2 if executable · 32 bytes digest · bytes · object_bytes (of a tree only)
  *   log       (LOG) 32 bytes digest · bytes
  *   names     of each output: name · path (empty: the same as the name)
  *   values    n, then each: name · text
  *   times     began_at (signed) · duration (signed) · cpu_us · max_rss_kib
- *   texts     metrics, run, source, measure, origin: those flagged
+ *   texts     metrics, run, source, measure, origin, adopted: those flagged
  * The objects stand first: result_each_object() reads no further. */
 #include "cache/result.h"
 
@@ -27,7 +27,8 @@ enum {
     HAS_SOURCE = 8,
     HAS_MEASURE = 16,
     HAS_ORIGIN = 32,
-    HAS_ALL = 63,
+    HAS_ADOPTED = 64,
+    HAS_ALL = 127,
 };
 enum { KIND_TREE = 1, KIND_EXECUTABLE = 2, KIND_ALL = 3 };
 
@@ -83,7 +84,8 @@ void result_encode(const struct result *r, struct str *out)
     sb_putc(out, RESULT_VERSION);
     sb_putc(out, (char)((r->metrics ? HAS_METRICS : 0) | (r->has_log ? HAS_LOG : 0) |
                         (r->run ? HAS_RUN : 0) | (r->source ? HAS_SOURCE : 0) |
-                        (r->measure ? HAS_MEASURE : 0) | (r->origin ? HAS_ORIGIN : 0)));
+                        (r->measure ? HAS_MEASURE : 0) | (r->origin ? HAS_ORIGIN : 0) |
+                        (r->adopted ? HAS_ADOPTED : 0)));
     put_objects(out, r);
     for (uint32_t i = 0; i < r->n_outputs; i++) {
         const struct result_output *o = &r->outputs[i];
@@ -99,7 +101,7 @@ void result_encode(const struct result *r, struct str *out)
     put_i64(out, r->duration_ms);
     put_u64(out, r->cpu_us);
     put_u64(out, r->max_rss_kib);
-    const char *const texts[] = {r->metrics, r->run, r->source, r->measure, r->origin};
+    const char *const texts[] = {r->metrics, r->run, r->source, r->measure, r->origin, r->adopted};
     for (size_t i = 0; i < sizeof(texts) / sizeof(texts[0]); i++) {
         if (texts[i]) {
             put_text(out, texts[i]);
@@ -267,6 +269,7 @@ int result_decode(const void *data, size_t len, struct arena *a, struct result *
     res.source = flags & HAS_SOURCE ? get_text(&r) : NULL;
     res.measure = flags & HAS_MEASURE ? get_text(&r) : NULL;
     res.origin = flags & HAS_ORIGIN ? get_text(&r) : NULL;
+    res.adopted = flags & HAS_ADOPTED ? get_text(&r) : NULL;
     if (r.bad || r.at != r.end) {
         return damaged(err);
     }
@@ -302,6 +305,13 @@ int result_each_object(const void *data, size_t len,
         }
     }
     return r.bad ? damaged(err) : 0;
+}
+
+bool result_is_adopted(const void *data, size_t len)
+{
+    const unsigned char *bytes = data;
+
+    return len >= 2 && bytes[0] == RESULT_VERSION && (bytes[1] & HAS_ADOPTED) != 0;
 }
 
 /* --- for people and programs --- */
@@ -364,5 +374,8 @@ void result_json(const struct result *r, struct jsonw *w)
     jw_kv_text(w, "measure", r->measure);
     if (r->origin) {
         jw_kv_text(w, "origin", r->origin);
+    }
+    if (r->adopted) {
+        json_raw(w, "adopted", r->adopted);
     }
 }

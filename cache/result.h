@@ -44,6 +44,7 @@ struct result {
     const char *run; /* the run that made it */
     const char *
         origin; /* the id of the store that made it, where it came from a shared cache; NULL: this one */
+    const char *adopted; /* JSON: from which entry, when and by whom it was taken over; NULL */
     const char *
         source; /* JSON about what was fetched (url, etag, last_modified, bytes, files, records), NULL */
     const char *measure; /* the baseline of `change`: a number or a word, NULL */
@@ -58,6 +59,8 @@ int result_each_object(const void *data, size_t len,
                        int (*fn)(const struct digest *d, uint64_t object_bytes,
                                  enum object_kind kind, void *arg),
                        void *arg, struct err *err);
+/* Was it taken over from another entry? By its flags alone. */
+bool result_is_adopted(const void *data, size_t len);
 void result_json(const struct result *r,
                  struct jsonw *w); /* outputs, values, metrics … as members of an open object */
 

@@ -6,6 +6,7 @@
 #include "base/mem.h"
 #include "base/str.h"
 #include "base/units.h"
+#include "cache/adopt.h"
 #include "cache/entries.h"
 #include "cache/gc.h"
 #include "cache/store.h"
@@ -169,6 +170,12 @@ static void shown_text(const struct shown *x, struct str *out)
     sb_putc(out, '\n');
     if (x->result.origin) {
         sb_printf(out, "from      a shared cache; made in the store %s\n", x->result.origin);
+    }
+    if (x->result.adopted) {
+        struct arena *a = arena_new();
+        const char *words = adopt_sentence(x->entry.data, x->entry.data_len, a);
+        sb_printf(out, "adopted   %s\n", words ? words + strlen("adopted ") : "?");
+        arena_free(a);
     }
     for (uint32_t i = 0; i < x->result.n_outputs; i++) {
         const struct result_output *o = &x->result.outputs[i];

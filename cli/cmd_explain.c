@@ -4,7 +4,6 @@
 #include "base/json.h"
 #include "base/mem.h"
 #include "base/str.h"
-#include "base/suggest.h"
 #include "cli/command.h"
 #include "cli/commands.h"
 #include "cli/differences.h"
@@ -38,21 +37,6 @@ static void explain_one(uint32_t instance, void *arg)
               tone_off(colour), dry_verdict_names[d->verdict], said ? ", " : "",
               said ? d->why : "");
     differences_text(d->differences, d->n_differences, 0, "  ", "", x->out);
-}
-
-static int unknown_step(const struct cli *c, const struct plan *p, const char *word)
-{
-    bool branch = strchr(word, '[') != NULL;
-    uint32_t n = branch ? p->n : p->wf->n_steps;
-    const char **words = xcalloc((size_t)n + 1, sizeof(char *));
-    for (uint32_t i = 0; i < n; i++) {
-        words[i] = branch ? p->instances[i].name : p->wf->steps[i].name;
-    }
-    const char *near = suggest_nearest(word, words, n);
-    int code = near ? cli_usage(c, "there is no step '%s' (did you mean '%s'?)", word, near)
-                    : cli_usage(c, "there is no step '%s'", word);
-    cleanup_free(&words);
-    return code;
 }
 
 /* --- a past run --- */
@@ -179,7 +163,7 @@ static int run_now(struct cli *c, const struct args *a)
         sb_putc(&out, '\n');
     }
     if (n == 0) {
-        code = unknown_step(c, s.setup.plan, a->positional[1]);
+        code = dry_unknown_step(c, s.setup.plan, a->positional[1]);
     } else {
         out_str(&out);
     }

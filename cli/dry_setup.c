@@ -3,12 +3,14 @@
 
 #include "base/err.h"
 #include "base/mem.h"
+#include "base/suggest.h"
 #include "steps/container.h"
 
 #include <stdlib.h>
+#include <string.h>
 
-int dry_setup_open(const struct cli *c, const struct args *a, const char *file,
-                   struct dry_setup *ret)
+static int open_dry(const struct cli *c, const struct args *a, const char *file, bool questions,
+                    struct dry_setup *ret)
 {
     *ret = (struct dry_setup){0};
     int code = setup_open(c, a, file, false, false, &ret->setup);
@@ -23,6 +25,7 @@ int dry_setup_open(const struct cli *c, const struct args *a, const char *file,
                             .store = ret->setup.store,
                             .loop = ret->setup.loop,
                             .no_cache = opt_given(a, "no-cache"),
+                            .want_questions = questions,
                             .refresh = ret->refresh};
     for (size_t i = 0; i < n; i++) {
         if (!*ret->refresh[i]) {
@@ -42,6 +45,33 @@ int dry_setup_open(const struct cli *c, const struct args *a, const char *file,
         code = cli_fail(c, &err);
         dry_setup_close(ret);
     }
+    return code;
+}
+
+int dry_setup_open(const struct cli *c, const struct args *a, const char *file,
+                   struct dry_setup *ret)
+{
+    return open_dry(c, a, file, false, ret);
+}
+
+int dry_setup_open_questions(const struct cli *c, const struct args *a, const char *file,
+                             struct dry_setup *ret)
+{
+    return open_dry(c, a, file, true, ret);
+}
+
+int dry_unknown_step(const struct cli *c, const struct plan *p, const char *word)
+{
+    bool branch = strchr(word, '[') != NULL;
+    uint32_t n = branch ? p->n : p->wf->n_steps;
+    const char **words = xcalloc((size_t)n + 1, sizeof(char *));
+    for (uint32_t i = 0; i < n; i++) {
+        words[i] = branch ? p->instances[i].name : p->wf->steps[i].name;
+    }
+    const char *near = suggest_nearest(word, words, n);
+    int code = near ? cli_usage(c, "there is no step '%s' (did you mean '%s'?)", word, near)
+                    : cli_usage(c, "there is no step '%s'", word);
+    cleanup_free(&words);
     return code;
 }
 

@@ -17,6 +17,11 @@ struct dry_setup {
 };
 int dry_setup_open(const struct cli *c, const struct args *a, const char *file,
                    struct dry_setup *ret);
+/* The same, and the questions are kept. */
+int dry_setup_open_questions(const struct cli *c, const struct args *a, const char *file,
+                             struct dry_setup *ret);
+/* The error for a word that means no step of the plan, with the nearest one. */
+int dry_unknown_step(const struct cli *c, const struct plan *p, const char *word);
 void dry_setup_close(struct dry_setup *s);
 /* One step's decision as a JSON object (cmd_plan.c). */
 void dry_json(const struct plan *p, const struct dry *d, uint32_t instance, struct jsonw *w);

@@ -8,6 +8,7 @@
 #include "base/mem.h"
 #include "base/units.h"
 #include "base/vec.h"
+#include "cache/adopt.h"
 #include "cache/statcache.h"
 #include "cache/store.h"
 #include "engine/decide.h"
@@ -121,6 +122,9 @@ static void answered(struct dry *d, uint32_t i, const struct question *q)
     d->steps[i].n_inputs = q->n_inputs;
     d->steps[i].has_key = q->memoized;
     d->steps[i].key = q->key;
+    if (d->o.want_questions) {
+        d->steps[i].question = arena_memdup(d->arena, q, sizeof(*q));
+    }
     if (decide(&d->decider, i, q, d->arena, &dec, &err) < 0) {
         if (d->problem.code == ERR_NONE) {
             d->problem = err;
@@ -131,7 +135,11 @@ static void answered(struct dry *d, uint32_t i, const struct question *q)
     if (dec.verdict == VERDICT_HIT) {
         d->entries[i] = dec.entry;
         d->steps[i].entry = dec.entry->id;
-        settle(d, i, DRY_HIT, dec.note ? dec.note : "reused");
+        const char *adopted = adopt_sentence(dec.entry->data, dec.entry->data_len, d->arena);
+        settle(d, i, DRY_HIT,
+               adopted    ? arena_printf(d->arena, "reused: %s", adopted)
+               : dec.note ? dec.note
+                          : "reused");
         return;
     }
     decide_why(&d->decider, i, q, &d->world, d->arena, &dec);

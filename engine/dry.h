@@ -36,6 +36,7 @@ struct dry_step {
     struct digest key;
     bool has_key;
     int64_t entry;
+    const struct question *question; /* with want_questions, where it was asked; NULL */
     const struct seen_input *inputs;
     uint32_t n_inputs; /* what it would read (found ones included) */
 };
@@ -45,6 +46,7 @@ struct dry_options {
     struct loop *loop;
     struct executor *containers;
     bool no_cache, refresh_all;
+    bool want_questions; /* kept in dry_step */
     const char *const *refresh;
     size_t n_refresh;
 };
