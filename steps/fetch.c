@@ -198,6 +198,17 @@ static int64_t asked_to_wait(const struct http_call *c)
     return ms < 0 ? 0 : ms > ASKED_TO_WAIT_MAX_MS ? ASKED_TO_WAIT_MAX_MS : ms;
 }
 
+/* Only now: what an earlier fetch left there is good as long as the server says that nothing changed. */
+static int begin_file(struct file_fetch *f)
+{
+    if (f->fd < 0) {
+        f->fd = open(f->to, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+    }
+    return f->fd >= 0 && ftruncate(f->fd, 0) == 0 && lseek(f->fd, 0, SEEK_SET) == 0
+               ? 0
+               : err_set(&f->err, ERR_IO, errno, "cannot write '%s'", f->to);
+}
+
 static bool on_headers(const struct http_call *c, void *arg)
 {
     struct file_fetch *f = arg;
@@ -212,9 +223,7 @@ static bool on_headers(const struct http_call *c, void *arg)
     if (f->status == 200) {
         take_headers(f, c);
         f->have = 0;
-        if (!f->head_only && (ftruncate(f->fd, 0) != 0 || lseek(f->fd, 0, SEEK_SET) != 0)) {
-            f->write_failed = true;
-        }
+        f->write_failed = !f->head_only && begin_file(f) < 0;
     }
     return !f->write_failed;
 }
@@ -262,9 +271,6 @@ static bool try_again(struct file_fetch *f, const struct http_response *r)
     }
     if (f->other_range || f->status == 416 || !can_go_on(f)) {
         f->have = 0;
-        if (f->fd >= 0 && (ftruncate(f->fd, 0) != 0 || lseek(f->fd, 0, SEEK_SET) != 0)) {
-            return false;
-        }
     }
     int64_t wait = (int64_t)WAIT_MS << f->tries;
     f->other_range = false;
@@ -397,15 +403,6 @@ static void set_auth(struct file_fetch *f, const struct source_auth *auth)
     }
 }
 
-static int open_file(struct file_fetch *f, const struct fetch_request *r, struct err *err)
-{
-    if (r->head_only) {
-        return 0;
-    }
-    f->fd = open(r->to, O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
-    return f->fd >= 0 ? 0 : err_set(err, ERR_IO, errno, "cannot write '%s'", r->to);
-}
-
 static int open_s3(struct file_fetch *f, const struct fetch_request *r, struct err *err)
 {
     int rc = s3_parse(r->url, &f->bucket, &f->key, err);
@@ -438,7 +435,6 @@ int fetch_file(struct loop *l, struct http *h, const struct fetch_request *r, so
         source_copy_facts(r->known, f->arena, &f->known);
     }
     int rc = source_kind_of(r->url) == SOURCE_S3 ? open_s3(f, r, err) : 0;
-    rc = rc < 0 ? rc : open_file(f, r, err);
     if (rc < 0) {
         really_free(f);
         return rc;

@@ -163,8 +163,14 @@ static void keep_fetched(struct work_job *j, const struct source_facts *facts)
     struct arena *a = j->k->arena;
     struct fetched *f = arena_calloc(a, 1, sizeof(*f));
 
+    const struct source_facts *before = fetched_find(j->k, j->i.index);
+
     f->index = j->i.index;
     source_copy_facts(facts, a, &f->facts);
+    if (!f->facts.path && before && before->path && before->have_digest && facts->have_digest &&
+        digest_eq(&before->digest, &facts->digest)) {
+        f->facts.path = before->path; /* not modified since this run fetched it */
+    }
     map_put(&j->k->fetched, (const char *)&f->index, sizeof(f->index), f);
     j->fetched = &f->facts;
 }

@@ -129,6 +129,18 @@ G -c filter.lfs.clean=cat add -A; G commit -qm lfs
 try 1 wf run local.yaml
 says 'data/big.bin.*LFS'
 
+# the run's own commit, and whether its work tree had changes
+G reset -q --hard "$first"
+echo 'steps: {a: {run: "echo hi > $WF_OUT/o", outputs: {o: o}}}' >repo/w.yaml
+G add w.yaml; G commit -qm flow
+try 0 wf run repo/w.yaml
+json .git "{\"commit\":\"$(git -C repo rev-parse HEAD)\",\"dirty\":false}" <(wf show --json)
+echo changed >repo/other/o
+try 0 wf run repo/w.yaml --refresh
+json .git.dirty true <(wf show --json)
+try 0 wf run repo/w.yaml
+json .git.dirty null <(wf show --json) # nothing ran: nobody looked
+
 # measure git of a path in a work tree; untracked files and edits make it run
 G reset -q --hard "$first"
 flow path.yaml <<'E1'

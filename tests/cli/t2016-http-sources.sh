@@ -39,6 +39,11 @@ get date/h
 try 0 wf run w.yaml; : >hits; try 0 wf run w.yaml; check_ran ""
 seen "just modified: no condition" "GET 200 None None"
 
+get plain/j
+seq 12 >site/j
+try 0 wf run w.yaml
+seen "fetched once, looked at again before its use" "GET 200 None None,GET 304 None \"$(sha1sum <site/j | cut -c1-40)\""
+
 # broken connections
 get broken/e
 try 0 wf run w.yaml

@@ -3,7 +3,7 @@
 #   /plain/F      ETag, Range, If-None-Match, If-Range       /weak/F       only a weak ETag       /date/F    only Last-Modified, Range
 #   /broken/F     as plain, but the connection breaks half way the first two times; /swapped/F: and the content becomes F.new after the first
 #   /odd/F        as broken, but a Range is answered with another one                            /busy/F    503 with Retry-After: 0 twice
-#   /to/URL       a redirect        /private/F   wants Authorization: Bearer sesame              /later/F   as plain, but becomes F.new after two 304s
+#   /to/URL       a redirect        /private/F   wants Authorization: Bearer sesame              /later/F   as plain, but becomes F.new after three 304s
 # Each request is a line in ./hits: method, path, status, Range, If-None-Match or If-Modified-Since, Authorization.
 import email.utils, hashlib, http.server, os, threading
 
@@ -44,7 +44,7 @@ class H(http.server.BaseHTTPRequestHandler):
         marks = {"Last_Modified": date} if mood == "date" else {"ETag": tag}
         if self.headers.get("If-None-Match") == tag or (mood == "date" and self.headers.get("If-Modified-Since") == date):
             with lock: counts[mood] = counts.get(mood, 0) + 1
-            if mood == "later" and counts[mood] == 2: open("changed", "w")
+            if mood == "later" and counts[mood] == 3: open("changed", "w")
             return self.say(304, **marks)
         want = self.headers.get("Range")
         if want and self.headers.get("If-Range") in (None, tag, date):
