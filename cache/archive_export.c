@@ -227,7 +227,7 @@ static int add_document(struct export *x, const struct entry *e, const struct ab
 static int add_entry(struct export *x, int64_t id, struct arena *a, struct err *err)
 {
     struct entry e;
-    struct about about;
+    struct about about = {0};
     struct digest bad;
     const char *action, *work;
     int there = look_up(x, id, a, &about, err);

@@ -199,7 +199,8 @@ static int adopt_all(struct adopting *x)
     struct store_options so = {.dir = x->cli->store_dir};
     struct store *store = NULL;
     struct err err = {0};
-    struct jsonw writer, *w = opt_given(x->args, "json") ? &writer : NULL;
+    struct jsonw writer = {0};
+    struct jsonw *w = opt_given(x->args, "json") ? &writer : NULL;
     int rc = x->kept.len ? store_open(&so, &store, &err) : 0;
 
     if (w) {
