@@ -298,7 +298,11 @@ void remote_give_up_pushing(struct remote *r)
 
 void remote_push(struct remote *r, int64_t entry)
 {
-    if (!remote_writes(r) || remote_off(r)) {
+    if (r->o.read_only) {
+        return;
+    }
+    if (r->no_uploads || remote_off(r)) {
+        r->progress.failed++;
         return;
     }
     *vec_push(&r->to_push) = entry;

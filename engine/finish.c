@@ -394,6 +394,9 @@ void finish_check(struct run *r)
 {
     bool quiet = r->running == 0 && r->asking == 0 && r->fetching == 0 && r->publishing == 0;
 
+    if (r->fetching > 0 && (r->stage == STAGE_MAIN ? r->open_main : r->open_finally) == 0) {
+        shared_stop(r); /* whoever asked was cancelled meanwhile */
+    }
     if (r->stage == STAGE_MAIN && r->open_main == 0 && quiet) {
         begin_finally(r);
     }

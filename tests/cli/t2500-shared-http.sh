@@ -3,6 +3,7 @@
 # Two machines (two stores) share what they made through nginx with WebDAV.
 # shellcheck source=tests/cli/lib.sh
 . "$(dirname "$0")/lib.sh"
+export no_proxy=127.0.0.1 NO_PROXY=127.0.0.1
 command -v nginx >/dev/null || [ -x /usr/sbin/nginx ] || skip "nginx is missing (Debian: nginx-light)"
 servers=$WF_SOURCE/tests/servers
 port=$((20000 + $$ % 5000))
@@ -41,6 +42,10 @@ try 0 in_store "$a" wf run share.yaml --remote "$url"
 says 'sent 2'
 try 0 in_store "$b" wf run share.yaml --remote "$url/"
 says 'from the shared cache'
+try 0 in_store "$T/json" wf run share.yaml --remote "$url" --json
+grep '"cached"' "$T/.out" | head -1 >"$T/event"
+json '.data.shared' true "$T/event"
+json '.data.fetched_bytes > 1000000' true "$T/event"
 export WF_STORE=$b
 check_ran ""
 check_counts '{"cached":2}'

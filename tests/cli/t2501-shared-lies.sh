@@ -3,6 +3,7 @@
 # A shared cache that lies, hangs or breaks: never a wrong result, never a failed run, one warning.
 # shellcheck source=tests/cli/lib.sh
 . "$(dirname "$0")/lib.sh"
+export no_proxy=127.0.0.1 NO_PROXY=127.0.0.1
 liar=$T/liar
 mkdir -p "$liar/cache"
 echo honest >"$liar/mode"

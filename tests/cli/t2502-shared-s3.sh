@@ -3,6 +3,7 @@
 # The shared cache in a bucket of a real S3 server.
 # shellcheck source=tests/cli/lib.sh
 . "$(dirname "$0")/lib.sh"
+export no_proxy=127.0.0.1 NO_PROXY=127.0.0.1
 command -v radosgw >/dev/null || skip "a S3 server is missing (Debian: ceph-mon ceph-osd ceph-common radosgw)"
 s3=$WF_SOURCE/tests/servers/s3.sh
 export WF_S3_PORT=$((25100 + $$ % 500 * 2))
