@@ -57,11 +57,10 @@ enum {
 /* No run of this process may be open. One stat where nothing is due; else at most about TIDY_WITHIN_MS of the caller's thread. Best effort: what fails is in the debug log. True: it worked. */
 bool cache_tidy(struct store *s, const struct tidy_options *o);
 
+/* What the store holds. What the cache did is told by engine/tally.h. */
 struct cache_stats {
     uint64_t entries, objects, object_bytes, database_bytes;
     int64_t oldest_ms, newest_ms;
-    uint64_t runs, hits, misses; /* over the newest 1000 runs the store remembers */
-    int64_t saved_ms;
 };
 int cache_stats(struct store *s, struct cache_stats *ret, struct err *err);
 

@@ -12,7 +12,7 @@
 struct str;
 
 /* Others wait at most so long for one slice, and for the checkpoint that may follow it. */
-enum { GC_SLICE_US = 12000 };
+enum { GC_SLICE_US = 8000 };
 
 struct gc_live_run {
     char id[ID_LEN + 1];

@@ -38,79 +38,6 @@ static int read_content(struct store *s, struct cache_stats *st, struct err *err
     return 0;
 }
 
-/* --- hits: from the runs' own blobs --- */
-
-/* Entries looked up so far: when made, how long it took. */
-struct spans {
-    struct id_map made, took;
-};
-
-static int span_of(struct store *s, struct spans *known, int64_t id, int64_t *ret_made,
-                   int64_t *ret_took, struct err *err)
-{
-    const int64_t *made = id_map_get(&known->made, id);
-
-    if (!made) {
-        CLEANUP(db_row_done) struct db_row *row = NULL;
-        int rc = db_query(s->db, SQL_ENTRY_SPAN, &row, err, "i", id);
-        rc = rc < 0 ? rc : db_step(row, err);
-        if (rc < 0) {
-            return rc;
-        }
-        /* One that is gone cannot be told: it counts as neither. */
-        *id_map_put(&known->made, id) = rc == 1 ? db_i64(row, 0) : INT64_MAX;
-        *id_map_put(&known->took, id) = rc == 1 ? db_i64(row, 1) : -1;
-        made = id_map_get(&known->made, id);
-    }
-    *ret_made = *made;
-    *ret_took = *id_map_get(&known->took, id);
-    return 0;
-}
-
-static int count_run(struct store *s, struct spans *known, struct db_row *row,
-                     struct cache_stats *st, struct err *err)
-{
-    size_t len;
-    int64_t started = db_i64(row, 0);
-    const void *used = db_blob(row, 1, &len);
-
-    for (size_t i = 0; used && i < len / 8; i++) {
-        int64_t id = gc_used_id(used, i), made, took;
-        if (id == 0) {
-            continue;
-        }
-        int rc = span_of(s, known, id, &made, &took, err);
-        if (rc < 0) {
-            return rc;
-        }
-        if (took < 0) {
-            continue;
-        }
-        if (made < started) {
-            st->hits++;
-            st->saved_ms += took;
-        } else {
-            st->misses++;
-        }
-    }
-    return 0;
-}
-
-static int read_runs(struct store *s, struct cache_stats *st, struct err *err)
-{
-    CLEANUP(db_row_done) struct db_row *row = NULL;
-    struct spans known = {0};
-    int rc = db_query(s->db, SQL_STATS_RUNS, &row, err, "");
-
-    while (rc >= 0 && (rc = db_step(row, err)) == 1) {
-        st->runs++;
-        rc = count_run(s, &known, row, st, err);
-    }
-    id_map_done(&known.made);
-    id_map_done(&known.took);
-    return rc < 0 ? rc : 0;
-}
-
 int cache_stats(struct store *s, struct cache_stats *ret, struct err *err)
 {
     struct cache_stats st = {0};
@@ -118,7 +45,6 @@ int cache_stats(struct store *s, struct cache_stats *ret, struct err *err)
 
     if (s->db) {
         rc = read_content(s, &st, err);
-        rc = rc < 0 ? rc : read_runs(s, &st, err);
         st.database_bytes = file_bytes(s, "wf.db") + file_bytes(s, "wf.db-wal");
     }
     if (rc == 0) {

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* wf cache ls | show | stats */
+/* wf cache ls | show */
 #include "base/arena.h"
 #include "base/err.h"
 #include "base/json.h"
@@ -245,73 +245,6 @@ static int show(struct cli *c, const struct args *a)
     return code;
 }
 
-static void stats_text(const struct cache_stats *s, struct str *out)
-{
-    sb_printf(out, "entries    %" PRIu64 "\nobjects    %" PRIu64 " (", s->entries, s->objects);
-    add_size(out, s->object_bytes);
-    sb_puts(out, ")\ndatabase   ");
-    add_size(out, s->database_bytes);
-    sb_printf(out, "\nruns       %" PRIu64 "\nhits       %" PRIu64 "\nmisses     %" PRIu64 "\n",
-              s->runs, s->hits, s->misses);
-    if (s->hits + s->misses > 0) {
-        sb_printf(out, "hit rate   %.1f%%\n",
-                  100.0 * (double)s->hits / (double)(s->hits + s->misses));
-    }
-    sb_puts(out, "saved      ");
-    add_duration(out, s->saved_ms);
-    sb_putc(out, '\n');
-    if (s->entries > 0) {
-        sb_puts(out, "oldest     ");
-        add_ago(out, s->oldest_ms);
-        sb_puts(out, "\nnewest     ");
-        add_ago(out, s->newest_ms);
-        sb_putc(out, '\n');
-    }
-}
-
-static void stats_json(const struct cache_stats *s, struct str *out)
-{
-    struct jsonw w;
-    jw_init(&w, out, true);
-    jw_object(&w);
-    jw_kv_i64(&w, "entries", (int64_t)s->entries);
-    jw_kv_i64(&w, "objects", (int64_t)s->objects);
-    jw_kv_i64(&w, "object_bytes", (int64_t)s->object_bytes);
-    jw_kv_i64(&w, "database_bytes", (int64_t)s->database_bytes);
-    jw_kv_time(&w, "oldest_at", s->oldest_ms);
-    jw_kv_time(&w, "newest_at", s->newest_ms);
-    jw_kv_i64(&w, "runs", (int64_t)s->runs);
-    jw_kv_i64(&w, "hits", (int64_t)s->hits);
-    jw_kv_i64(&w, "misses", (int64_t)s->misses);
-    jw_key(&w, "saved_seconds");
-    jw_real(&w, (double)s->saved_ms / 1000.0);
-    jw_end_object(&w);
-    sb_putc(out, '\n');
-}
-
-static int stats(struct cli *c, const struct args *a)
-{
-    struct store *store;
-    struct err err = {0};
-    int code = setup_store(c, &store);
-    if (code != EXIT_OK) {
-        return code;
-    }
-    struct cache_stats s = {0};
-    struct str out = {0};
-    if (cache_stats(store, &s, &err) < 0) {
-        code = cli_fail(c, &err);
-    } else if (opt_given(a, "json")) {
-        stats_json(&s, &out);
-    } else {
-        stats_text(&s, &out);
-    }
-    out_str(&out);
-    sb_done(&out);
-    store_close(store);
-    return code;
-}
-
 static const struct opt ls_opts[] = {
     {"workflow", 'w', OPT_TEXT, "NAME", "Only what this workflow made"},
     {"step", 's', OPT_TEXT, "STEP", "Only what this step made"},
@@ -319,7 +252,6 @@ static const struct opt ls_opts[] = {
     {"limit", 'n', OPT_TEXT, "N", "At most so many (default 50), newest first"},
     {"json", 0, OPT_FLAG, NULL, "Prints a JSON document"},
 };
-static const struct opt stats_opts[] = {{"json", 0, OPT_FLAG, NULL, "Prints a JSON document"}};
 static const struct opt show_opts[] = {{"json", 0, OPT_FLAG, NULL, "Prints a JSON document"}};
 
 const struct command cmd_cache_ls = {.name = "cache ls",
@@ -339,10 +271,3 @@ const struct command cmd_cache_show = {
     .min_args = 1,
     .max_args = 1,
     .run = show};
-const struct command cmd_cache_stats = {.name = "cache stats",
-                                        .synopsis = "",
-                                        .summary = "Shows what the cache holds and what it saved",
-                                        .example = "  wf cache stats --json",
-                                        .opts = stats_opts,
-                                        .n_opts = ARRAY_LEN(stats_opts),
-                                        .run = stats};

@@ -62,6 +62,9 @@ static int read_options(const struct cli *c, const struct args *a, struct gc_opt
         return cli_usage(c, "%s", err.msg);
     }
     o->max_entries = (uint64_t)entries;
+    /* Zero is no bound for housekeeping; whoever writes it means all. */
+    o->unused_for_ms = unused && o->unused_for_ms == 0 ? 1 : o->unused_for_ms;
+    o->runs_for_ms = runs && o->runs_for_ms == 0 ? 1 : o->runs_for_ms;
     return unused || size || entries > 0 ? EXIT_OK : read_config(c, o);
 }
 

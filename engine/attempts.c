@@ -231,6 +231,7 @@ static void success_payload(const struct task *t, const struct attempt_end *end,
     if (end->log) {
         jw_kv_text(&w, "log_file", end->log);
     }
+    jw_kv_i64(&w, "storing_us", end->storing_us);
     if (end->stragglers > 0) {
         jw_kv_i64(&w, "stragglers", end->stragglers);
     }

@@ -120,6 +120,7 @@ static void end(struct attempt *a)
                             .why_not = a->why_not,
                             .started_at_ms = a->began_at_ms,
                             .duration_ms = (mono_us() - a->started_us) / 1000,
+                            .storing_us = a->storing_us,
                             .cpu_us = a->job_end.cpu_us,
                             .max_rss_kib = a->job_end.max_rss_kib,
                             .log = a->log,
@@ -181,11 +182,13 @@ static void on_collected(void *arg)
     end(a);
 }
 
-static void collect_in_pool(void *arg)
+static void collect_timed(void *arg)
 {
     struct attempt *a = arg;
+    int64_t began = mono_us();
 
     collect(a, &a->err);
+    a->storing_us = mono_us() - began;
 }
 
 static void log_is_whole(void *arg)
@@ -195,11 +198,11 @@ static void log_is_whole(void *arg)
     if (a->outcome != ATTEMPT_SUCCEEDED) {
         end(a);
     } else if (a->host && !collect_is_large(a)) {
-        collect(a, &a->err);
+        collect_timed(a);
         on_collected(a);
     } else {
         a->in_pool = true;
-        loop_work(a->w->loop, collect_in_pool, on_collected, a);
+        loop_work(a->w->loop, collect_timed, on_collected, a);
     }
 }
 

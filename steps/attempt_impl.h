@@ -134,6 +134,7 @@ struct attempt {
     uint64_t log_bytes; /* of the slot's log, when log_known */
     bool log_known;
     int64_t began_at_ms, started_us;
+    int64_t storing_us; /* spent on taking its outputs */
 };
 
 /* --- secrets.c --- */

@@ -390,15 +390,14 @@ Test(cache_gc, doubt_of_an_unclean_start_ends)
 
 Test(cache_gc, stats_count)
 {
-    int64_t ids[3] = {aged("a", 10), aged("b", 10), aged("c", 0)};
     struct cache_stats st;
     struct err err = {0};
 
-    add_run("succeeded", 1, ids, 3);
-    add_run("succeeded", 1, ids, 2);
+    aged("a", 10);
+    aged("b", 10);
+    aged("c", 0);
     cr_assert_eq(cache_stats(f.s, &st, &err), 0, "%s", err.msg);
     cr_expect(st.entries == 3 && st.objects == 3 && st.object_bytes == 3);
-    cr_expect(st.runs == 2 && st.hits == 4 && st.misses == 1 && st.saved_ms == 40);
     cr_expect_gt(st.database_bytes, 0);
     cr_expect(st.oldest_ms <= now - 10 * DAY && st.newest_ms >= now - DAY);
 }
