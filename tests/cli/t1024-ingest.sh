@@ -79,7 +79,7 @@ says 404
 kill $server; wait $server 2>/dev/null
 try 1 timeout 30 "$WF" run h.yaml --refresh
 invalid 'steps: {a: {kind: ingest, run: x}}'
-invalid 'steps: {a: {kind: ingest, source: "s3://bucket/x"}}'
-invalid 'steps: {a: {kind: ingest, source: "git+https://example.org/x@main:y"}}'
+invalid 'steps: {a: {kind: ingest, source: "gs://bucket/x"}}'
+invalid 'steps: {a: {kind: ingest, source: "git://example.org/x@main:y"}}'
 check_store
 finish

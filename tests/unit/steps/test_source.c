@@ -88,12 +88,12 @@ Test(steps_source, time_and_change_stand_for_the_place)
 Test(steps_source, what_is_refused)
 {
     struct room r;
-    room_open(&r, "params: {from: 's3://bucket/x'}\n"
+    room_open(&r, "params: {from: 'gs://bucket/x'}\n"
                   "steps:\n"
                   "  s3: {kind: ingest, source: '${{ params.from }}', outputs: {data: data}}\n"
                   "  gone: {kind: ingest, source: nowhere.csv, outputs: {data: data}}\n");
     cr_assert_lt(room_ask(&r, "s3"), 0);
-    cr_assert(strstr(r.err.msg, "s3:// is not supported yet"), "%s", r.err.msg);
+    cr_assert(strstr(r.err.msg, "a source of gs:// is not supported"), "%s", r.err.msg);
     cr_assert_lt(room_ask(&r, "gone"), 0);
     cr_assert(strstr(r.err.msg, "the source 'nowhere.csv' does not exist"), "%s", r.err.msg);
     room_close(&r);
@@ -105,6 +105,48 @@ Test(steps_source, a_url_without_its_credentials)
     cr_assert_str_eq(source_public_url("https://me:pw@h.org:8/p?q=a@b#f", a),
                      "https://h.org:8/p?q=a@b");
     cr_assert_str_eq(source_public_url("http://h/p", a), "http://h/p");
+    cr_assert_str_eq(source_public_url("https://h/p?a=1&X-Amz-Signature=s&sig=t", a),
+                     "https://h/p?a=1");
+    cr_assert_str_eq(source_public_url("https://h/p?Signature=s", a), "https://h/p");
+    const char *one = source_public_url("https://h/p?token=one&b=2", a);
+    cr_assert(strstr(one, "?token=sha256-") && strstr(one, "&b=2"), "%s", one);
+    cr_assert_str_neq(one, source_public_url("https://h/p?token=two&b=2", a));
+    cr_assert_str_eq(source_public_url("git+https://me:pw@h/r.git@main:a#b", a),
+                     "git+https://h/r.git@main:a#b");
+    arena_free(a);
+}
+
+Test(steps_source, the_parts_of_a_git_source)
+{
+    static const struct {
+        const char *source, *url, *name, *repo, *ref, *path, *user, *password;
+    } cases[] = {
+        {"git+https://h/r.git", "https://h/r.git", "https://h/r.git", NULL, NULL, NULL, NULL, NULL},
+        {"git+https://h/r@v1:a/b", "https://h/r", "https://h/r", NULL, "v1", "a/b", NULL, NULL},
+        {"git+https://me:p%40w@h:8/r@feature/x", "https://h:8/r", "https://h:8/r", NULL,
+         "feature/x", NULL, "me", "p@w"},
+        {"git+ssh://git@h/~u/r.git@:data", "ssh://git@h/~u/r.git", "ssh://h/~u/r.git", NULL, NULL,
+         "data", "git", NULL},
+        {"git+file:///srv/r@main", "file:///srv/r", "/srv/r", "/srv/r", "main", NULL, NULL, NULL},
+        {"git+file://../r@main:x", "file://../r", "/w/../r", "/w/../r", "main", "x", NULL, NULL},
+    };
+    struct arena *a = arena_new();
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        struct git_url u;
+        cr_assert_eq(git_url_parse(cases[i].source, "/w", a, &u, NULL), 0, "%s", cases[i].source);
+        cr_expect_str_eq(u.url, cases[i].url);
+        cr_expect_str_eq(u.name, cases[i].name);
+        cr_expect(text_eq(u.repo, cases[i].repo), "%s", u.repo);
+        cr_expect(text_eq(u.ref, cases[i].ref), "%s", u.ref);
+        cr_expect(text_eq(u.path, cases[i].path), "%s", u.path);
+        cr_expect(text_eq(u.user, cases[i].user), "%s", u.user);
+        cr_expect(text_eq(u.password, cases[i].password), "%s", u.password);
+    }
+    struct git_url u;
+    struct err err = {0};
+    cr_expect_lt(git_url_parse("git+https://h", "/w", a, &u, &err), 0);
+    cr_expect(strstr(err.msg, "names no repository"), "%s", err.msg);
+    cr_expect_lt(git_url_parse("git+file://", "/w", a, &u, NULL), 0);
     arena_free(a);
 }
 
