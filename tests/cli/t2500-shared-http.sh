@@ -1,5 +1,6 @@
 #!/bin/bash
 # SPDX-License-Identifier: Apache-2.0
+# shellcheck disable=SC2317 # functions are called by name, and by the trap
 # Two machines (two stores) share what they made through nginx with WebDAV.
 # shellcheck source=tests/cli/lib.sh
 . "$(dirname "$0")/lib.sh"

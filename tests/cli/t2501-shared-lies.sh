@@ -1,5 +1,6 @@
 #!/bin/bash
 # SPDX-License-Identifier: Apache-2.0
+# shellcheck disable=SC2317 # functions are called by name, and by the trap
 # A shared cache that lies, hangs or breaks: never a wrong result, never a failed run, one warning.
 # shellcheck source=tests/cli/lib.sh
 . "$(dirname "$0")/lib.sh"

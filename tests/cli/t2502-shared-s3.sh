@@ -1,5 +1,6 @@
 #!/bin/bash
 # SPDX-License-Identifier: Apache-2.0
+# shellcheck disable=SC2317 # functions are called by name, and by the trap
 # The shared cache in a bucket of a real S3 server.
 # shellcheck source=tests/cli/lib.sh
 . "$(dirname "$0")/lib.sh"

@@ -12,7 +12,7 @@ PATH=$PATH:/usr/sbin:/sbin
 
 alive() {
     local pid
-    [ -f "$dir/nginx.pid" ] && pid=$(cat "$dir/nginx.pid") && [ -n "$pid" ] && kill -0 "$pid" 2>/dev/null &&
+    [ -f "$dir/nginx.pid" ] && pid=$(cat "$dir/nginx.pid" 2>/dev/null) && [ -n "$pid" ] && kill -0 "$pid" 2>/dev/null &&
         grep -q nginx "/proc/$pid/comm" && echo "$pid"
 }
 
