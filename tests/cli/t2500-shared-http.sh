@@ -1,7 +1,7 @@
 #!/bin/bash
 # SPDX-License-Identifier: Apache-2.0
-# shellcheck disable=SC2317 # functions are called by name, and by the trap
 # Two machines (two stores) share what they made through nginx with WebDAV.
+# shellcheck disable=SC2317 # functions are called by name, and by the trap
 # shellcheck source=tests/cli/lib.sh
 . "$(dirname "$0")/lib.sh"
 export no_proxy=127.0.0.1 NO_PROXY=127.0.0.1

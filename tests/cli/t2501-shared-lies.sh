@@ -1,7 +1,7 @@
 #!/bin/bash
 # SPDX-License-Identifier: Apache-2.0
-# shellcheck disable=SC2317 # functions are called by name, and by the trap
 # A shared cache that lies, hangs or breaks: never a wrong result, never a failed run, one warning.
+# shellcheck disable=SC2317 # functions are called by name, and by the trap
 # shellcheck source=tests/cli/lib.sh
 . "$(dirname "$0")/lib.sh"
 export no_proxy=127.0.0.1 NO_PROXY=127.0.0.1
@@ -37,7 +37,7 @@ lies() {
     check_out two.o $'1\n2'
     same "$1: one warning" "$(warnings)" 1
     says "${2:-gave a wrong answer}"
-    check_store
+    check_store "$WF_STORE"
     same "$1: nothing half is left" "$(find "$WF_STORE/tmp" -type f 2>/dev/null | wc -l)" 0
 }
 # Both wait until a transfer that brings too little is given up: side by side.
