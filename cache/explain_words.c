@@ -153,7 +153,7 @@ const char *chain_sentence(const struct why_link *chain, size_t count, struct ar
         const struct why_link *l = &chain[i];
         sb_puts(&s, i > 0 ? " because " : "");
         if (l->between > 0) {
-            sb_printf(&s, "of %zu more steps up to ", l->between);
+            sb_printf(&s, "%zu steps further up ", l->between);
         }
         sb_printf(&s, "%s %s", l->step, l->verb ? l->verb : "ran");
         if (l->run) {
