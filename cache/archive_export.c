@@ -296,8 +296,9 @@ static int write_archive(struct export *x, int fd, const int64_t *ids, size_t co
     if (rc == 0 && api->archive_write_close_(x->archive) != ARCHIVE_OK) {
         rc = failed(x, err);
     }
-    if (rc < 0) { /* what is left is not worth writing */
-        api->archive_write_fail_(x->archive);
+    if (rc < 0) { /* the member under way is not filled up; closing frees what failing leaves */
+        (void)api->archive_write_fail_(x->archive);
+        (void)api->archive_write_close_(x->archive);
     }
     api->archive_write_free_(x->archive);
     api->archive_entry_free_(x->header);

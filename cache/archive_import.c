@@ -289,6 +289,15 @@ static bool get_bytes(const json_t *line, const char *name, size_t *ret)
     return true;
 }
 
+/* All bytes, whatever they are, and a NUL. */
+static const char *copy_bytes(struct arena *a, const char *data, size_t len)
+{
+    char *copy = arena_alloc(a, len + 1);
+
+    memcpy(copy, data, len);
+    return copy;
+}
+
 static int parse_entry(struct import *m, const struct str *text, const struct digest *key,
                        struct incoming *ret, struct err *err)
 {
@@ -316,9 +325,9 @@ static int parse_entry(struct import *m, const struct str *text, const struct di
     e->key = *key;
     e->workflow = workflow ? arena_strdup(m->arena, workflow) : NULL;
     e->step = step ? arena_strdup(m->arena, step) : NULL;
-    e->action = arena_strndup(m->arena, at, action);
+    e->action = copy_bytes(m->arena, at, action);
     e->action_len = action;
-    e->work = arena_strndup(m->arena, at + action + result, work);
+    e->work = copy_bytes(m->arena, at + action + result, work);
     e->work_len = work;
     digest_of(e->work, work, &e->work_digest);
     if (result_decode(at + action, result, m->arena, &ret->result, NULL) < 0) {

@@ -12,6 +12,8 @@
 #include "cli/confirm.h"
 #include "cli/named.h"
 #include "cli/out.h"
+#include "cli/rerun.h"
+#include "cli/setup.h"
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -146,6 +148,11 @@ static int run(struct cli *c, const struct args *a)
     struct err err = {0};
     int code = EXIT_OK;
 
+    if (opt_given(a, "rerun")) {
+        return repair || a->n_positional != 2
+                   ? cli_usage(c, "usage: wf cache verify --rerun FILE STEP")
+                   : rerun(c, a);
+    }
     v.json = opt_given(a, "json") ? &v.writer : NULL;
     if (store_open(&o, &store, &err) < 0) {
         return cli_fail_store(c, &err);
@@ -164,6 +171,9 @@ static int run(struct cli *c, const struct args *a)
 }
 
 static const struct opt opts[] = {
+    {"rerun", 0, OPT_FLAG, NULL,
+     "Takes FILE STEP: runs the step twice, names what came out otherwise"},
+    OPT_PARAMS,
     {"repair", 0, OPT_FLAG, NULL, "Sets aside what is damaged, and mends the rest"},
     {"json", 0, OPT_FLAG, NULL, "Prints a JSON document"},
 };
@@ -176,7 +186,8 @@ const struct command cmd_cache_verify = {
             "entries whose objects are\ndamaged or missing are dropped, and their steps run again "
             "when they are asked for.\n"
             "Exit code 0: all is good; 1: something was found, whether or not it was repaired.",
-    .example = "  wf cache verify\n  wf cache verify --repair",
+    .example = "  wf cache verify\n  wf cache verify --repair\n  wf cache verify --rerun "
+               "pipeline.yaml train",
     .opts = opts,
     .n_opts = ARRAY_LEN(opts),
     .max_args = SIZE_MAX,
