@@ -358,7 +358,7 @@ static bool good_result(const struct result *r)
             return false;
         }
     }
-    return good_text(r->run) && good_text(r->measure) && good_json(r->metrics) &&
+    return !r->adopted && good_text(r->run) && good_text(r->measure) && good_json(r->metrics) &&
            good_json(r->source) && r->began_at_ms >= 0 && r->began_at_ms <= now_ms() + FUTURE_MS &&
            r->duration_ms >= 0;
 }

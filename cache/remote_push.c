@@ -130,6 +130,9 @@ static int gather(struct push *p, int64_t id, struct err *err)
     if (rc < 0) {
         return rc;
     }
+    if (res.adopted) { /* somebody's word for this machine alone */
+        return err_set(err, ERR_UNSUPPORTED, 0, "it was adopted");
+    }
     add_document(p, REMOTE_ACTION, action, strlen(action));
     add_document(p, REMOTE_WORK, work, strlen(work));
     add_document(p, REMOTE_RESULT, e.data, e.data_len);
