@@ -11,6 +11,7 @@
  *                 work/RUN/        attempt folders and materialised outputs of a live run
  *                 logs/RUN/        logs of attempts that are not kept as objects
  *                 plans/HEX        compiled plans: deleted at will
+ *                 folders/HEX      what was in folders that steps read, for explanations alone (folder_list.h): deleted at will
  *                 trash/           what is being removed
  *
  * Threads: one loop thread (reads through store_db(), all callbacks), one writer thread with the only writing connection. */
