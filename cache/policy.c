@@ -114,6 +114,11 @@ static bool little_change(const struct policy *p, const char *what, const char *
         sb_puts(why, "the server sent no ETag: measure something else, such as bytes");
         return false;
     }
+    if (!measure && strcmp(what, "git") == 0) {
+        sb_puts(why, "the source is not just what git has: something is not committed, or git "
+                     "does not know it");
+        return false;
+    }
     if (!measure) {
         sb_printf(why, "%s is not known now", what);
         return false;

@@ -3,6 +3,7 @@
 #include "base/db.h"
 #include "base/json.h"
 #include "base/mem.h"
+#include "base/repo.h"
 #include "base/str.h"
 #include "cache/statements.h"
 #include "cli/command.h"
@@ -24,6 +25,7 @@ static int run(struct cli *c, const struct args *a)
                      {"sqlite", db_library_version()},
                      {"libuv", uv_version_string()},
                      {"jansson", jansson_version_str()},
+                     {"libgit2", repo_library_version()},
                      {"openssl", OpenSSL_version(OPENSSL_VERSION_STRING)}};
     if (opt_given(a, "json")) {
         struct jsonw w;

@@ -181,7 +181,7 @@ int ingest_work(struct attempt *a, struct err *err)
     a->result.outputs[0].name = name;
     a->result.outputs[0].path = path;
     enum recheck recheck = RECHECK_SAME;
-    const struct seen_input *changed = rc == 0 ? question_recheck(a->k, a->q, &recheck) : NULL;
+    const char *changed = rc == 0 ? question_recheck(a->k, a->q, &recheck) : NULL;
     if (changed) {
         a->store = false;
         a->why_not = recheck == RECHECK_TOUCHED

@@ -223,7 +223,7 @@ static int read_values(struct attempt *a, struct err *err)
 static void look_again(struct attempt *a)
 {
     enum recheck how = RECHECK_SAME;
-    const struct seen_input *changed = question_recheck(a->k, a->q, &how);
+    const char *changed = question_recheck(a->k, a->q, &how);
 
     a->store = a->keep && a->q->memoized;
     if (!a->q->memoized) {
@@ -236,9 +236,7 @@ static void look_again(struct attempt *a)
                                       ? "input %s was touched while the step ran, which may have "
                                         "read something else"
                                       : "input %s changed while the step ran",
-                                  changed->rel    ? changed->rel
-                                  : changed->name ? changed->name
-                                                  : changed->path);
+                                  changed);
     }
     if (a->have_source && ingest_moved_on(a)) {
         a->store = false;
@@ -262,7 +260,7 @@ bool collect_is_large(struct attempt *a)
     struct stat st;
 
     if (a->job.n_mounts > 0 || log_size(a) > SMALL_FILE || a->q->n_inputs > 64 ||
-        a->uses.len > 64 || a->have_source) {
+        a->q->n_globs > 0 || a->uses.len > 64 || a->have_source) {
         return true;
     }
     for (uint32_t n = 0; n < a->q->n_inputs; n++) {

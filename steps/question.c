@@ -368,6 +368,10 @@ static int add_spec(struct ask *q, struct spec *s, struct question *ret, struct 
     const char *dir = q->k->w->wf->dir;
 
     if (s->kind == SPEC_GLOB) {
+        if (!ret->globs) {
+            ret->globs = arena_calloc(q->a, q->scope.step->n_inputs, sizeof(*ret->globs));
+        }
+        ret->globs[ret->n_globs++] = (struct seen_glob){s->input, s->path};
         for (size_t n = 0; n < s->n_matches; n++) {
             const char *m = arena_strdup(q->a, s->matches[n]);
             bool absolute = *m == '/';
@@ -577,14 +581,41 @@ static enum recheck recheck(struct asker *k, const struct question *q, const str
                                 &in->digest, in->stamp);
 }
 
-const struct seen_input *question_recheck(struct asker *k, const struct question *q,
-                                          enum recheck *ret_how)
+/* Does the pattern still match just what it matched? Their content is looked at one by one. */
+static bool matches_same(struct asker *k, const struct question *q, const struct seen_glob *g)
+{
+    struct arena *a = arena_new();
+    struct paths now = {0};
+    size_t at = 0;
+    bool same = glob_expand(k->w->wf->dir, g->pattern, a, &now, NULL) == 0;
+
+    for (uint32_t n = 0; n < q->n_inputs && same; n++) {
+        const struct seen_input *in = &q->inputs[n];
+        if (in->input == g->input) {
+            same = at < now.v.len && text_eq(now.v.items[at], in->rel ? in->rel : in->path);
+            at++;
+        }
+    }
+    same = same && at == now.v.len;
+    vec_done(&now.v);
+    arena_free(a);
+    return same;
+}
+
+const char *question_recheck(struct asker *k, const struct question *q, enum recheck *ret_how)
 {
     for (uint32_t n = 0; n < q->n_inputs; n++) {
-        enum recheck how = recheck(k, q, &q->inputs[n]);
+        const struct seen_input *in = &q->inputs[n];
+        enum recheck how = recheck(k, q, in);
         if (how != RECHECK_SAME) {
             *ret_how = how;
-            return &q->inputs[n];
+            return in->rel ? in->rel : in->name ? in->name : in->path;
+        }
+    }
+    for (uint32_t n = 0; n < q->n_globs; n++) {
+        if (!matches_same(k, q, &q->globs[n])) {
+            *ret_how = RECHECK_CHANGED;
+            return q->globs[n].pattern;
         }
     }
     return NULL;

@@ -30,6 +30,11 @@ struct seen_input {
     uint64_t bytes, files; /* of a folder */
     uint64_t stamp;        /* of a folder, in place of st */
 };
+/* A pattern; what it matched are the inputs with the same index, in this order. */
+struct seen_glob {
+    uint32_t input;
+    const char *pattern;
+};
 struct question {
     bool memoized; /* false: never asked nor stored; why_not says why in words */
     const char *why_not;
@@ -43,6 +48,8 @@ struct question {
     struct digest identity; /* of time and change */
     uint32_t n_inputs;
     struct seen_input *inputs;
+    uint32_t n_globs;
+    struct seen_glob *globs;
     const char
         *program; /* host: resolved absolute program of command[0], or the shell; NULL: not found */
     const char *measure; /* of `change`: taken now, NULL: failed or not asked */
@@ -64,10 +71,9 @@ int question_ask(struct asker *k, const struct instance_ref *i, struct arena *a,
 typedef void (*question_fn)(const struct err *err, void *arg);
 void question_work(struct asker *k, const struct instance_ref *i, question_fn on_ready, void *arg);
 /* After the attempt: compares each input with what was seen. By size, mtime, ctime and inode, a folder's with those of all in it: an equal content does not tell what the step read, for it may have been another
- * for a while, so a touched input counts as changed too (its digest only decides how it is told). What was touched before the question was asked does not matter. Returns the first, or NULL.
+ * for a while, so a touched input counts as changed too (its digest only decides how it is told). What was touched before the question was asked does not matter. A pattern that matches other files now counts too. Returns what the user calls the first, or NULL.
  * Blocking; files are read only where they differ. */
 enum recheck { RECHECK_SAME, RECHECK_TOUCHED, RECHECK_CHANGED };
-const struct seen_input *question_recheck(struct asker *k, const struct question *q,
-                                          enum recheck *ret_how);
+const char *question_recheck(struct asker *k, const struct question *q, enum recheck *ret_how);
 
 #endif

@@ -51,5 +51,19 @@ try 0 wf run back.yaml
 for s in written times moved inside passing; do check_out $s.o 1; done
 try 0 wf run back.yaml
 check_ran ""
+
+# a pattern that matches another file afterwards
+mkdir g; echo 1 >g/a.csv
+echo "steps: {s: {inputs: ['g/*.csv'], run: 'cat g/*.csv > \${{ outputs.o }}', outputs: {o: o}}}" >ok.yaml
+sed 's|cat g|echo 2 >g/b.csv; cat g|' ok.yaml >glob.yaml
+try 0 wf run glob.yaml
+check_out s.o $'1\n2'
+says 'input g/\*.csv changed while the step ran'
+rm g/b.csv
+sed 's|cat g|: ; cat g|' ok.yaml >glob.yaml
+try 0 wf run glob.yaml
+check_out s.o 1
+try 0 wf run glob.yaml
+check_ran ""
 check_store
 finish
