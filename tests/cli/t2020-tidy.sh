@@ -51,7 +51,8 @@ sqlite3 store/wf.db "DELETE FROM runs WHERE workflow = 'live' AND params LIKE '%
 rm hold/go hold/there
 background run live.yaml -p n=1
 check "it waits" wait_for 10 test -e hold/there
-check "its hit is in the journal" wait_for 10 sh -c '[ "$(sqlite3 store/wf.db "SELECT COUNT(*) FROM events WHERE run = (SELECT MAX(id) FROM runs)")" -gt 1 ]'
+journalled() { [ "$(sqlite3 store/wf.db "SELECT COUNT(*) FROM events WHERE run = (SELECT MAX(id) FROM runs) AND instr(records, CAST('\"attempt\"' AS BLOB))")" -gt 0 ]; }
+check "its hit is in the journal, before the start of what needs it" wait_for 10 journalled
 before=$(entries)
 wf cache gc --unused-for 0s --json >gc.json
 check "entries went" test "$(jq .entries_removed gc.json)" -gt 0
