@@ -12,7 +12,13 @@ url=http://127.0.0.1:$port
 server() { "$servers/nginx.sh" "$T/nginx" "$port" "$@"; }
 trap 'server stop; cleanup' EXIT
 try 0 server start
-requests() { grep -c "\"$1 " "$T/nginx/access.log"; }
+# requests METHOD: how many came so far. A line of the log is written after the answer: one of our own is waited for.
+requests() {
+    local mark=mark-$((RANDOM * 32768 + RANDOM))
+    curl -sI "$url/$mark" >/dev/null
+    wait_for 10 grep -q "$mark" "$T/nginx/access.log"
+    grep -c "\"$1 " "$T/nginx/access.log"
+}
 a=$T/a b=$T/b
 in_store() { local WF_STORE=$1; shift; export WF_STORE; "$@"; }
 digest() { (cd "$1" && find . -printf '%P %y %m %l\n' | sort && find . -type f -print0 | sort -z | xargs -0 sha256sum) | sha256sum; }

@@ -37,7 +37,7 @@ start() {
         "$(dirname "$0")/../../examples/shared-cache/nginx.conf" >"$dir/nginx.conf"
     nginx -p "$dir" -c nginx.conf -e error.log -g "$user"
     for _ in $(seq 100); do
-        [ "$(curl -s -o /dev/null -w '%{http_code}' "http://127.0.0.1:$port/ac/none")" = 000 ] || return 0
+        [ "$(curl -sI -o /dev/null -w '%{http_code}' "http://127.0.0.1:$port/ac/none")" = 000 ] || return 0
         sleep 0.05
     done
     echo "nginx.sh: no answer on port $port" >&2
