@@ -157,7 +157,7 @@ static bool lfs_above(struct repo *r, git_tree *root, const char *path)
 {
     bool yes = false;
 
-    for (const char *slash = path; !yes && slash; slash = strchr(slash + 1, '/')) {
+    for (const char *slash = path; !yes && slash; slash = *slash ? strchr(slash + 1, '/') : NULL) {
         CLEANUP(cleanup_free)
         char *at =
             xasprintf("%.*s%s.gitattributes", (int)(slash - path), path, slash == path ? "" : "/");

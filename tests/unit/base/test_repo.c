@@ -70,6 +70,8 @@ Test(base_repo, a_commit_is_found_and_written_out)
     cr_assert(stat(program, &st) == 0 && (st.st_mode & 0111));
     cr_assert_eq(repo_find(dir, "r", "HEAD", "d/e/x", &f, &err), 0, "%s", err.msg);
     cr_assert(f.kind == 'f' && f.exec);
+    cr_assert_eq(repo_find(dir, "r", "HEAD", NULL, &f, &err), 0, "%s", err.msg);
+    cr_assert_eq(f.kind, 'd');
     cr_assert_eq(repo_dirty(to, 100, &dirty, &err), 0, "%s", err.msg);
     cr_assert_not(dirty, "what git does not track does not count");
     cr_assert_eq(repo_dirty(dir, 1, &dirty, &err), 1, "too many to look at");
