@@ -325,10 +325,10 @@ static void collect_and_die(void)
 
 Test(cache_gc, killed_anywhere_it_harms_nothing)
 {
-    static const char *const points[] = {"gc.fold:kill", "objects.unlink:kill:2",
-                                         "gc.remove:kill:3", "writer.commit:kill:3",
-                                         "gc.walk:kill", "gc.release:kill", "gc.release:kill:4",
-                                         "gc.queue:kill", "gc.empty:kill", "gc.stray:kill"};
+    static const char *const points[] = {
+        "gc.fold:kill",  "objects.unlink:kill:2", "gc.remove:kill:3",  "writer.commit:kill:3",
+        "gc.walk:kill",  "gc.release:kill",       "gc.release:kill:4", "gc.queue:kill",
+        "gc.empty:kill", "gc.stray:kill"};
 
     for (size_t i = 0; i < ARRAY_LEN(points); i++) {
         int64_t ids[1] = {aged(arena_printf(f.arena, "kept%zu", i), 100)};
