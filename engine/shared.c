@@ -85,7 +85,7 @@ static bool may_share(const struct run *r, uint32_t instance, bool has_identity)
         return false;
     }
     return m->cache.shared == SHARED_YES ||
-           ((m->executor != EXECUTOR_PROCESS || step_is_builtin(m)) && m->n_secrets == 0);
+           ((m->executor == EXECUTOR_CONTAINER || step_is_builtin(m)) && m->n_secrets == 0);
 }
 
 /* --- asking --- */
