@@ -90,7 +90,7 @@ static void add_report(struct remove_report *to, const struct remove_report *n)
 int cache_remove(struct store *s, const int64_t *ids, size_t count, const struct remove_options *o,
                  struct remove_report *ret, struct err *err)
 {
-    struct gc_options go = {.dry_run = o->dry_run};
+    struct gc_options go = {.dry_run = o->dry_run, .live_entries = o->live_entries};
     struct gc g = {.store = s, .o = &go, .oldest_live = now_ms()};
     struct remove_report report = {.complete = true};
     int rc = 0;
@@ -114,6 +114,7 @@ int cache_remove(struct store *s, const int64_t *ids, size_t count, const struct
     }
     id_map_done(&g.live);
     id_map_done(&g.given_up);
+    vec_done(&g.runs);
     if (rc == 0) {
         *ret = report;
     }
@@ -135,5 +136,6 @@ int cache_fold_hits(struct store *s, struct err *err)
         store_unlive(s, "gc", lock);
     }
     id_map_done(&g.live);
+    vec_done(&g.runs);
     return rc;
 }

@@ -3,6 +3,8 @@
 #ifndef WF_CACHE_REMOVE_H
 #define WF_CACHE_REMOVE_H
 
+#include "cache/gc.h"
+
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -11,8 +13,9 @@ struct err;
 struct store;
 
 struct remove_options {
-    bool force;   /* pinned ones too */
-    bool dry_run; /* a store opened for reading will do */
+    bool force;                    /* pinned ones too */
+    bool dry_run;                  /* a store opened for reading will do */
+    gc_live_entries *live_entries; /* as in gc_options */
     /* After each slice; false: stop. May be NULL. */
     bool (*progress)(uint64_t done, uint64_t removed, void *arg);
     void *arg;

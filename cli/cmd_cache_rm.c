@@ -14,6 +14,7 @@
 #include "cli/confirm.h"
 #include "cli/named.h"
 #include "cli/out.h"
+#include "engine/used.h"
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -164,6 +165,7 @@ static int remove_found(struct removing *r)
 {
     struct remove_options o = {.force = opt_given(r->args, "force"),
                                .dry_run = r->dry_run,
+                               .live_entries = used_by_run,
                                .progress = tell,
                                .arg = (void *)(uintptr_t)r->cli};
     struct remove_report report = {0};
