@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* One store per user: wf.db (SQLite, WAL), objects/, work/, logs/, plans/, live/, trash/, tmp/. Shared by every workflow and any number of `wf` processes.
+/* One store per user: wf.db (SQLite, WAL), objects/, work/, logs/, plans/, sources/, live/, trash/, tmp/. Shared by every workflow and any number of `wf` processes.
  *
  * Layout          wf.db            the database (statements.h holds the schema and every SQL statement of the product)
  *                 wf.db-writer     flock: held exclusively around every write transaction and checkpoint of any process
@@ -12,6 +12,7 @@
  *                 logs/RUN/        logs of attempts that are not kept as objects
  *                 plans/HEX        compiled plans: deleted at will
  *                 folders/HEX      what was in folders that steps read, for explanations alone (folder_list.h): deleted at will
+ *                 sources/         bare copies of git repositories that steps read, each removed 30 days after its last use
  *                 trash/           what is being removed
  *
  * Threads: one loop thread (reads through store_db(), all callbacks), one writer thread with the only writing connection. */

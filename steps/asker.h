@@ -91,7 +91,7 @@ struct asker {
     struct facts **facts; /* by step, NULL: not made */
     struct memo *memos;   /* MEMO_SLOTS */
     struct memo *programs;
-    struct map shells; /* by name, folder and PATH: where it lies */
+    struct map shells;   /* by name, folder and PATH: where it lies */
     struct map prepared; /* by instance index */
     size_t n_prepared;
     struct map fetched; /* by instance index */

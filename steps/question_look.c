@@ -156,7 +156,9 @@ void location_digest(const char *source, struct digest *ret)
     enum source_kind kind = source_kind_of(source);
     bool local = kind == SOURCE_GIT && git_url_parse(source, "/", a, &git, NULL) == 0 && git.repo;
     CLEANUP(cleanup_free)
-    char *real = kind == SOURCE_PATH ? fs_real(source, NULL) : local ? fs_real(git.repo, NULL) : NULL;
+    char *real = kind == SOURCE_PATH ? fs_real(source, NULL)
+                 : local             ? fs_real(git.repo, NULL)
+                                     : NULL;
     const char *where = kind == SOURCE_PATH ? (real ? real : source) : source_public_url(source, a);
 
     if (local && real) {

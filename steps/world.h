@@ -44,8 +44,8 @@ struct world {
     const char *run;     /* id */
     const char *trigger; /* "manual", … */
     int64_t scheduled_at_ms;
-    bool look_only; /* a dry run: nothing may be written, not even into the store */
-    const char *work_dir;                       /* store/work/RUN, absolute */
+    bool look_only;       /* a dry run: nothing may be written, not even into the store */
+    const char *work_dir; /* store/work/RUN, absolute */
     struct executor *executors[EXECUTOR_COUNT]; /* NULL: not there */
     const char *path_env;                       /* PATH handed to host steps */
     const char *const *secrets; /* by workflow secret index: the value, NULL: missing */
