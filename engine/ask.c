@@ -195,7 +195,8 @@ static void answered(struct run *r, uint32_t instance, const struct question *q,
         fail_instance(r, instance, "failed", err.msg);
         return;
     }
-    if (q->warning) {
+    if (q->warning && !r->instances[instance].warned) {
+        r->instances[instance].warned = true;
         emit_warning(r, instance, q->warning);
     }
     if (d.verdict == VERDICT_HIT) {

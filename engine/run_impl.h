@@ -59,6 +59,7 @@ struct instance {
     uint8_t phase;     /* enum phase */
     bool committed;    /* its success is in the store */
     bool dropped;      /* what it used was damaged, and it was asked again */
+    bool warned;       /* of its source: once, however often it is asked */
     bool shared_asked; /* the shared cache was asked for it */
     uint32_t attempts;
 };
