@@ -18,7 +18,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { AT_ONCE = 1 << 18 /* entries */ };
+enum { AT_ONCE = 1 << 19 /* entries */ };
 enum item_kind { ITEM_KEY, ITEM_OBJECT, ITEM_NONE };
 
 struct item {

@@ -28,7 +28,7 @@ enum {
     FULL = 256,     /* writes that make a batch full */
     LARGEST = 2048, /* writes in one transaction: a bound on how long others wait */
     WAL_BYTES = 16 << 20,
-    SMALL_WAL_BYTES = 4 << 20,
+    SMALL_WAL_BYTES = 2 << 20,
     REST_BYTES = 1 << 20, /* a longer log is not left behind: who opens it first reads it all */
 };
 
@@ -96,7 +96,7 @@ static int writer_begin(struct writer *w, struct err *err)
         /* A checkpointed WAL shrinks to half the mark, so that its size tells when the next is due. */
         if (rc == 0) {
             rc = db_exec(w->db,
-                         w->store->small_checkpoints ? "PRAGMA journal_size_limit = 2097152"
+                         w->store->small_checkpoints ? "PRAGMA journal_size_limit = 1048576"
                                                      : "PRAGMA journal_size_limit = 8388608",
                          err);
         }

@@ -4,7 +4,6 @@
  *   wf_scale fill STORE N FILES     N entries, 100,000 a day up to now; with FILES=1 their objects are files, else they only count as if they were
  *   wf_scale measure STORE          lookups, inserts, last uses
  *   wf_scale gc STORE ENTRIES       clears until ENTRIES are left
- *   wf_scale hash FILE…             each once by one thread, then all by all processors
  *
  * What is made up: ten million entries would need twenty million files. A digest that holds MAGIC names an object without a file: fstatat() and unlinkat() below ask the kernel as
  * ever, and where it knows no such file they answer as if there had been one. So a lookup, an insert and a removal cost one look into a folder for each object, but no inode.
@@ -15,7 +14,6 @@
 #include "base/err.h"
 #include "base/id.h"
 #include "base/json.h"
-#include "base/loop.h"
 #include "base/mem.h"
 #include "base/str.h"
 #include "base/units.h"
@@ -563,53 +561,6 @@ static void collect(const char *dir, uint64_t keep)
     store_close(s);
 }
 
-/* --- hashing --- */
-
-struct job {
-    const char *path;
-    uint64_t bytes;
-};
-
-static void hash_one(void *arg)
-{
-    struct job *j = arg;
-    CLEANUP(cleanup_close) int fd = open(j->path, O_RDONLY | O_CLOEXEC);
-    struct digest d;
-    struct err err = {0};
-
-    must(fd < 0 ? -1 : digest_fd(fd, &d, &j->bytes, &err), &err);
-}
-
-static void hash_done(void *arg)
-{
-    (void)arg;
-}
-
-static void hash(int count, char **paths)
-{
-    struct loop *l = loop_new();
-    struct job *jobs = xcalloc((size_t)count, sizeof(*jobs));
-    double bytes = 0;
-
-    jobs[0].path = paths[0];
-    int64_t t = clock_ns();
-    hash_one(&jobs[0]);
-    double one = (double)jobs[0].bytes / ((double)(clock_ns() - t) / 1e9);
-    t = clock_ns();
-    for (int i = 0; i < count; i++) {
-        jobs[i].path = paths[i];
-        loop_work(l, hash_one, hash_done, &jobs[i]);
-    }
-    loop_run(l);
-    for (int i = 0; i < count; i++) {
-        bytes += (double)jobs[i].bytes;
-    }
-    printf("{\"one_file\":%.0f,\"all_files\":%.0f}\n", one,
-           bytes / ((double)(clock_ns() - t) / 1e9));
-    loop_free(l);
-    free(jobs);
-}
-
 int main(int argc, char **argv)
 {
     if (argc == 5 && strcmp(argv[1], "fill") == 0) {
@@ -618,8 +569,6 @@ int main(int argc, char **argv)
         measure(argv[2]);
     } else if (argc == 4 && strcmp(argv[1], "gc") == 0) {
         collect(argv[2], strtoull(argv[3], NULL, 10));
-    } else if (argc >= 3 && strcmp(argv[1], "hash") == 0) {
-        hash(argc - 2, argv + 2);
     } else {
         fprintf(stderr, "usage: scale.py starts this\n");
         return 2;
