@@ -23,12 +23,14 @@ enum object_state entry_check_hashed(struct store *s, const struct entry *e,
 
 /* What a removal freed; added to. NULL in entry_remove(): the files stay, as strays that gc sweeps later. */
 struct freed {
-    uint64_t objects, bytes;
+    uint64_t objects, bytes; /* files */
+    int64_t rows,
+        row_bytes; /* rows of objects, by object_release() alone: for `totals`, which its caller keeps */
 };
 /* Inside a transaction: removes the entry and, as the last who names them, its work, its objects' rows and files. 1: it was there, 0: it was not, negative. */
 int entry_remove(struct store *s, struct db *db, int64_t id, struct freed *freed, struct err *err);
 
-/* The same in two parts, for gc_queue.c: first the entry with all but its name in `keys` and its objects, later those. All-zero before the first use. */
+/* Both leave `totals` to their caller (store_totals()). The same in two parts, for gc_queue.c: first the entry with all but its name in `keys` and its objects, later those. All-zero before the first use. */
 struct entry_taken {
     struct str result; /* encoded */
     int64_t work;
@@ -36,7 +38,8 @@ struct entry_taken {
     struct digest identity, key;
 };
 int entry_take(struct db *db, int64_t id, struct entry_taken *ret,
-               struct err *err);              /* 1, 0 or negative, as above */
+               struct err *err); /* 1, 0 or negative, as above */
+int store_totals(struct db *db, int64_t entries, int64_t objects, int64_t bytes, struct err *err);
 void entry_taken_done(struct entry_taken *e); /* fits CLEANUP() */
 int object_release(struct store *s, struct db *db, const struct digest *d, uint64_t bytes,
                    enum object_kind kind, struct freed *freed, struct err *err);

@@ -157,8 +157,7 @@ static int insert_objects(const struct insertion *in, struct err *err)
             bytes += (int64_t)n->bytes;
         }
     }
-    int64_t rc = db_run(in->db, SQL_TOTAL_ADD, err, "iii", (int64_t)1, added, bytes);
-    return rc < 0 ? (int)rc : 0;
+    return store_totals(in->db, 1, added, bytes, err);
 }
 
 /* The work document, and the action as its row holds it. */
@@ -315,17 +314,22 @@ static int release_file(const struct manifest_entry *e, void *arg, struct err *e
                                             : 0;
 }
 
+int store_totals(struct db *db, int64_t entries, int64_t objects, int64_t bytes, struct err *err)
+{
+    int64_t n = db_run(db, SQL_TOTAL_ADD, err, "iii", entries, objects, bytes);
+
+    return n < 0 ? (int)n : 0;
+}
+
 int object_release(struct store *s, struct db *db, const struct digest *d, uint64_t bytes,
                    enum object_kind kind, struct freed *freed, struct err *err)
 {
     struct release r = {.store = s, .db = db, .freed = freed, .err = err};
     int rc = release_object(d, bytes, kind, &r);
 
-    if (rc < 0 || r.objects == 0) {
-        return rc;
-    }
-    int64_t n = db_run(db, SQL_TOTAL_ADD, err, "iii", INT64_C(0), -r.objects, -r.bytes);
-    return n < 0 ? (int)n : 0;
+    freed->rows += r.objects;
+    freed->row_bytes += r.bytes;
+    return rc;
 }
 
 void entry_taken_done(struct entry_taken *e)
@@ -379,7 +383,6 @@ int entry_take(struct db *db, int64_t id, struct entry_taken *ret, struct err *e
         rc = db_run(db, SQL_IDENTITY_FORGET, err, "bi", ret->identity.bytes, (size_t)DIGEST_SIZE,
                     id);
     }
-    rc = rc < 0 ? rc : db_run(db, SQL_TOTAL_ADD, err, "iii", INT64_C(-1), INT64_C(0), INT64_C(0));
     return rc < 0 ? (int)rc : 1;
 }
 
@@ -405,6 +408,6 @@ int entry_remove(struct store *s, struct db *db, int64_t id, struct freed *freed
     if (rc < 0) {
         return rc;
     }
-    n = db_run(db, SQL_TOTAL_ADD, err, "iii", INT64_C(0), -r.objects, -r.bytes);
-    return n < 0 ? (int)n : 1;
+    rc = store_totals(db, -1, -r.objects, -r.bytes, err);
+    return rc < 0 ? rc : 1;
 }

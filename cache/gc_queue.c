@@ -189,7 +189,8 @@ static int apply_queue(struct write *w, struct db *db, struct err *err)
     snprintf(text, sizeof(text), "%" PRId64 " %d %" PRId64 " %" PRId64, q->last,
              q->to == q->items.len ? ITEM_NONE : i->kind, i->head, i->id);
     FAILPOINT("gc.queue");
-    return gc_meta_put(db, "gc.queue", text, err);
+    int rc = store_totals(db, 0, -q->freed.rows, -q->freed.row_bytes, err);
+    return rc < 0 ? rc : gc_meta_put(db, "gc.queue", text, err);
 }
 
 /* All is released: the rows themselves. */

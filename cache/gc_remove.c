@@ -119,7 +119,13 @@ static int apply_removal(struct write *w, struct db *db, struct err *err)
         r->done++;
         FAILPOINT("gc.remove");
     }
-    if (r->walked < 0 || r->done < r->count || r->gc->o->dry_run) {
+    if (r->gc->o->dry_run) {
+        return 0;
+    }
+    if (!r->while_over && store_totals(db, -(int64_t)r->removed, 0, 0, err) < 0) {
+        return -(int)ERR_IO;
+    }
+    if (r->walked < 0 || r->done < r->count) {
         return 0;
     }
     snprintf(text, sizeof(text), "%" PRId64, r->walked);
