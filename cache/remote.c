@@ -114,6 +114,12 @@ void remote_progress(const struct remote *r, struct remote_progress *ret)
 {
     *ret = r->progress;
     ret->waiting = (uint32_t)(r->to_push.len - r->pushed) + r->n_pushes;
+    for (const struct remote_ask *k = r->asks; k; k = asks_next(k)) {
+        ret->asking++;
+    }
+    for (const struct transfer *t = r->active; t; t = t->next) {
+        ret->fetched_bytes += t->got;
+    }
 }
 
 /* --- trouble --- */

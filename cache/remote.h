@@ -71,10 +71,11 @@ bool remote_writes(const struct remote *r); /* not read-only, and no upload was 
 /* Sends the entry and what it names, in the background. */
 void remote_push(struct remote *r, int64_t entry);
 struct remote_progress {
+    uint32_t asking;  /* questions under way */
     uint32_t waiting; /* entries not sent yet */
     uint32_t sent, failed;
-    uint64_t sent_bytes, fetched_bytes;
-    uint32_t found; /* questions that were answered */
+    uint64_t sent_bytes, fetched_bytes; /* fetched: with what is still coming */
+    uint32_t found;                     /* questions that were answered */
 };
 void remote_progress(const struct remote *r, struct remote_progress *ret);
 /* What was not sent by now stays here. on_idle follows if something was. */

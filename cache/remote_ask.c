@@ -132,6 +132,11 @@ void asks_give_up(struct remote *r)
     }
 }
 
+const struct remote_ask *asks_next(const struct remote_ask *k)
+{
+    return k->next;
+}
+
 void remote_give_up_asking(struct remote *r)
 {
     asks_give_up(r);

@@ -125,6 +125,7 @@ void request_done(struct request *q);
 
 /* --- remote_ask.c, remote_push.c --- */
 void asks_give_up(struct remote *r);
+const struct remote_ask *asks_next(const struct remote_ask *k);
 void asks_tell(struct remote *r);
 void asks_close(struct remote *r);
 void pushes_fill(struct remote *r);

@@ -5,6 +5,7 @@
 #include "base/mem.h"
 #include "base/str.h"
 #include "base/units.h"
+#include "cache/remote.h"
 #include "cli/command.h"
 #include "cli/out.h"
 #include "engine/run.h"
@@ -123,6 +124,28 @@ static void draw_last_line(struct drawing *d)
     d->p->lines++;
 }
 
+/* What is on its way from or to the shared cache. */
+static void draw_shared(struct progress *p, struct str *out)
+{
+    struct remote_progress s;
+    run_shared(p->run, &s);
+    if (s.asking == 0 && (s.waiting == 0 || !run_state_of(p->run)->ended)) {
+        return; /* what is sent beside the steps is of no interest */
+    }
+    sb_printf(out, "  %sshared cache: ", tone_on(p->cli->err_colour, TONE_DIM));
+    if (s.asking > 0) {
+        sb_printf(out, "asking for %u, ", s.asking);
+        add_size(out, s.fetched_bytes);
+        sb_puts(out, " fetched");
+    } else {
+        sb_printf(out, "%u to send, ", s.waiting);
+        add_size(out, s.sent_bytes);
+        sb_puts(out, " sent");
+    }
+    sb_printf(out, "%s\n", tone_off(p->cli->err_colour));
+    p->lines++;
+}
+
 static void draw_counts(struct progress *p, struct str *out)
 {
     const struct run_state *s = run_state_of(p->run);
@@ -158,6 +181,7 @@ static void draw(void *arg)
         p->lines++;
     }
     draw_last_line(&d);
+    draw_shared(p, &out);
     draw_counts(p, &out);
     fwrite(sb_text(&out), 1, out.len, stderr);
     fflush(stderr);
