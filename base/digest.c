@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* SHA-256. The algorithm is fetched once and kept: OpenSSL 3 looks it up again at every EVP_sha256() digest otherwise, which
- * costs more than hashing a small document. */
+/* SHA-256 by libcrypto's own functions, not through EVP: EVP's first use reads openssl.cnf and sets up every algorithm there is, a
+ * millisecond in a process that lives for five, and each later digest takes locks and allocates. The functions are deprecated in
+ * favour of EVP for what only that can do (engines, FIPS modules); they use the processor's instructions all the same. */
+#define OPENSSL_SUPPRESS_DEPRECATED
 #include "base/digest.h"
 
 #include "base/err.h"
@@ -8,94 +10,54 @@
 #include "base/str.h"
 
 #include <errno.h>
-#include <openssl/evp.h>
-#include <pthread.h>
+#include <openssl/sha.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 struct digest_ctx {
-    EVP_MD_CTX *evp;
-    EVP_MD *sha256;
+    SHA256_CTX sha;
 };
-
-/* A thread's own context, freed when the thread ends. */
-static _Thread_local struct digest_ctx *thread_ctx;
-static pthread_once_t key_once = PTHREAD_ONCE_INIT;
-static pthread_key_t thread_key;
-
-static void free_thread_ctx(void *arg)
-{
-    digest_free(arg);
-}
-
-static void make_key(void)
-{
-    int rc = pthread_key_create(&thread_key, free_thread_ctx);
-
-    WF_ASSERT(rc == 0);
-}
-
-static struct digest_ctx *own_ctx(void)
-{
-    if (!thread_ctx) {
-        pthread_once(&key_once, make_key);
-        thread_ctx = digest_new();
-        pthread_setspecific(thread_key, thread_ctx);
-    }
-    return thread_ctx;
-}
 
 struct digest_ctx *digest_new(void)
 {
-    struct digest_ctx *c = xcalloc(1, sizeof(*c));
-
-    c->sha256 = EVP_MD_fetch(NULL, "SHA256", NULL);
-    c->evp = EVP_MD_CTX_new();
-    WF_ASSERT(c->sha256 != NULL && c->evp != NULL);
-    return c;
+    return xcalloc(1, sizeof(struct digest_ctx));
 }
 
 void digest_free(struct digest_ctx *c)
 {
-    if (!c) {
-        return;
-    }
-    EVP_MD_CTX_free(c->evp);
-    EVP_MD_free(c->sha256);
     free(c);
 }
 
 void digest_begin(struct digest_ctx *c)
 {
-    int ok = EVP_DigestInit_ex2(c->evp, c->sha256, NULL);
+    int ok = SHA256_Init(&c->sha);
 
     WF_ASSERT(ok == 1);
 }
 
 void digest_add(struct digest_ctx *c, const void *data, size_t len)
 {
-    int ok = len == 0 || EVP_DigestUpdate(c->evp, data, len) == 1;
+    int ok = len == 0 || SHA256_Update(&c->sha, data, len) == 1;
 
     WF_ASSERT(ok);
 }
 
 void digest_end(struct digest_ctx *c, struct digest *ret)
 {
-    unsigned len = DIGEST_SIZE;
-    int ok = EVP_DigestFinal_ex(c->evp, ret->bytes, &len);
+    int ok = SHA256_Final(ret->bytes, &c->sha);
 
-    WF_ASSERT(ok == 1 && len == DIGEST_SIZE);
+    WF_ASSERT(ok == 1);
 }
 
 void digest_of(const void *data, size_t len, struct digest *ret)
 {
-    struct digest_ctx *c = own_ctx();
+    struct digest_ctx c;
 
-    digest_begin(c);
-    digest_add(c, data, len);
-    digest_end(c, ret);
+    digest_begin(&c);
+    digest_add(&c, data, len);
+    digest_end(&c, ret);
 }
 
 int digest_fd(int fd, struct digest *ret, uint64_t *ret_size, struct err *err)
@@ -105,7 +67,7 @@ int digest_fd(int fd, struct digest *ret, uint64_t *ret_size, struct err *err)
     CLEANUP(cleanup_free) char *large = NULL;
     char *buf = small;
     size_t room = sizeof(small);
-    struct digest_ctx *c = own_ctx();
+    struct digest_ctx c;
     uint64_t size = 0;
     struct stat st = {0};
 
@@ -113,7 +75,7 @@ int digest_fd(int fd, struct digest *ret, uint64_t *ret_size, struct err *err)
         buf = large = xmalloc(LARGE);
         room = LARGE;
     }
-    digest_begin(c);
+    digest_begin(&c);
     for (;;) {
         /* pread: the descriptor may be shared with somebody who reads from it too. */
         ssize_t n = pread(fd, buf, room, (off_t)size);
@@ -126,14 +88,14 @@ int digest_fd(int fd, struct digest *ret, uint64_t *ret_size, struct err *err)
         if (n == 0) {
             break;
         }
-        digest_add(c, buf, (size_t)n);
+        digest_add(&c, buf, (size_t)n);
         size += (uint64_t)n;
         /* Its end, without asking: what is added from now on is a change, which callers look for. */
         if ((size_t)n < room && size == (uint64_t)st.st_size) {
             break;
         }
     }
-    digest_end(c, ret);
+    digest_end(&c, ret);
     if (ret_size) {
         *ret_size = size;
     }

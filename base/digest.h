@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* SHA-256 (FIPS 180-4) through OpenSSL's EVP. */
+/* SHA-256 (FIPS 180-4), computed by OpenSSL's libcrypto. */
 #ifndef WF_BASE_DIGEST_H
 #define WF_BASE_DIGEST_H
 
@@ -23,7 +23,7 @@ void digest_begin(struct digest_ctx *c);
 void digest_add(struct digest_ctx *c, const void *data, size_t len);
 void digest_end(struct digest_ctx *c, struct digest *ret);
 
-/* One shot; keeps a context per thread, so that small documents cost little more than their blocks. */
+/* One shot; allocates nothing, so that small documents cost little more than their blocks. For any thread. */
 void digest_of(const void *data, size_t len, struct digest *ret);
 /* The file open at `fd` from its beginning to its end, by read() of 256 KiB. Blocking; for any thread. *ret_size: bytes read. */
 int digest_fd(int fd, struct digest *ret, uint64_t *ret_size, struct err *err);
