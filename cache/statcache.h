@@ -14,7 +14,8 @@ struct err;
 struct statcache;
 struct store;
 
-struct statcache *statcache_new(struct store *s); /* s: for reading pages (its own connection) */
+/* s: for reading pages, through its own connection on the thread that calls this, which is the one that has opened the store; through another one on others. */
+struct statcache *statcache_new(struct store *s);
 void statcache_free(struct statcache *c);
 /* `path` is absolute and real-pathed as far as its folder. True: *ret is the content's digest. */
 bool statcache_get(struct statcache *c, const char *path, const struct stat *st,

@@ -44,6 +44,13 @@ static uint32_t count_devices(const char *dir, const char *prefix)
     return count;
 }
 
+static uint32_t count_gpus(void)
+{
+    uint32_t count = count_devices("/dev", "nvidia");
+
+    return count > 0 ? count : count_devices("/dev/dri", "renderD");
+}
+
 static void measure_machine(struct resources *ret)
 {
     long cpus = sysconf(_SC_NPROCESSORS_ONLN), pages = sysconf(_SC_PHYS_PAGES),
@@ -51,10 +58,6 @@ static void measure_machine(struct resources *ret)
 
     ret->cpu_milli = (uint32_t)(cpus > 0 ? cpus : 1) * 1000;
     ret->memory = pages > 0 && page > 0 ? (uint64_t)pages * (uint64_t)page : UINT64_MAX;
-    ret->gpu = count_devices("/dev", "nvidia");
-    if (ret->gpu == 0) {
-        ret->gpu = count_devices("/dev/dri", "renderD");
-    }
 }
 
 static int check_resources(struct run *r, const struct step *m, struct err *err)
@@ -275,6 +278,7 @@ static bool is_inside(const struct run *r, uint32_t step)
 int checks_before(struct run *r, struct err *err)
 {
     CLEANUP(cleanup_close) int dir = open(r->wf->dir, O_PATH | O_DIRECTORY | O_CLOEXEC);
+    bool gpus = false;
     int rc = 0;
 
     if (dir < 0) {
@@ -286,6 +290,10 @@ int checks_before(struct run *r, struct err *err)
         passed_step(r, s);
         if (!is_inside(r, s)) {
             continue;
+        }
+        if (m->resources.gpu > 0 && !gpus) { /* nobody else needs to know how many there are */
+            r->machine.gpu = count_gpus();
+            gpus = true;
         }
         rc = check_resources(r, m, err);
         rc = rc < 0 ? rc : check_secrets(r, m, err);

@@ -23,6 +23,7 @@
 #define SMALL_FILE (64 * 1024)
 
 struct memo {
+    struct memo *next; /* filled before it */
     char *key;
     size_t key_len, key_cap;
     uint64_t epoch;
@@ -91,6 +92,7 @@ struct asker {
     struct facts **facts; /* by step, NULL: not made */
     struct memo *memos;   /* MEMO_SLOTS */
     struct memo *programs;
+    struct memo *filled; /* of both: what is to be freed, without touching the rest */
     struct map shells;   /* by name, folder and PATH: where it lies */
     struct map prepared; /* by instance index */
     size_t n_prepared;

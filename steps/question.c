@@ -49,10 +49,9 @@ void asker_free(struct asker *k)
             arena_free(p->arena);
         }
     }
-    for (size_t n = 0; n < MEMO_SLOTS; n++) {
-        free(k->memos[n].key);
-        free(k->programs[n].key);
-        free(k->programs[n].found);
+    for (struct memo *m = k->filled; m; m = m->next) {
+        free(m->key);
+        free(m->found);
     }
     asker_forget_walks(k);
     if (k->http) {

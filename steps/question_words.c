@@ -31,6 +31,10 @@ static struct memo *slot_of(struct asker *k, struct memo *table, const char *key
     if (*ret_fresh) {
         return m;
     }
+    if (!m->key) {
+        m->next = k->filled;
+        k->filled = m;
+    }
     if (m->key_cap <= len) {
         m->key_cap = len + 64;
         m->key = xrealloc(m->key, m->key_cap);
