@@ -2,15 +2,18 @@
 # SPDX-License-Identifier: Apache-2.0
 """A shared cache that lies, for tests: liar.py DIR. It keeps what is PUT below DIR/cache, writes its port into DIR/port, and answers as the word in DIR/mode says:
 honest, altered (same size, another content), less (a shorter content, said to be whole), cut (the connection ends early), endless, swapped (ac/ of another key), html, garbage, empty,
-silent, slow (a byte a second), broken (500), full (PUT: 507), sink (PUT is never answered), moved (301 to itself)."""
+silent, slow (a byte a second), broken (500), full (PUT: 507), sink (PUT is never answered), moved (301 to itself),
+any (each time another one of the first ten)."""
 import http.server
 import os
+import random
 import sys
 import tempfile
 import time
 
 ROOT = os.path.abspath(sys.argv[1])
 CACHE = os.path.join(ROOT, "cache")
+LIES = ("altered", "less", "cut", "endless", "swapped", "html", "garbage", "empty")
 
 
 def mode():
@@ -64,6 +67,8 @@ class Handler(http.server.BaseHTTPRequestHandler):
 
     def do_GET(self):
         body, how = self.find(), mode()
+        if how == "any":
+            how = random.choice(("honest",) * 6 + LIES)
         is_cas = self.path.startswith("/cas/")
         if how == "silent":
             time.sleep(60)
