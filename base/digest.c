@@ -10,6 +10,11 @@
 #include "base/str.h"
 
 #include <errno.h>
+#ifdef WF_STATIC_CRYPTO
+#include <openssl/opensslv.h>
+#else
+#include <openssl/crypto.h>
+#endif
 #include <openssl/sha.h>
 #include <stdlib.h>
 #include <string.h>
@@ -165,4 +170,13 @@ bool digest_is_zero(const struct digest *d)
     static const struct digest zero;
 
     return digest_eq(d, &zero);
+}
+
+const char *digest_library_version(void)
+{
+#ifdef WF_STATIC_CRYPTO
+    return OPENSSL_VERSION_STR; /* asking the library would link the whole of it */
+#else
+    return OpenSSL_version(OPENSSL_VERSION_STRING);
+#endif
 }

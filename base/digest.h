@@ -35,4 +35,6 @@ bool digest_parse(const char *hex, size_t len,
 bool digest_eq(const struct digest *a, const struct digest *b);
 bool digest_is_zero(const struct digest *d);
 
+const char *digest_library_version(void); /* "3.0.15" */
+
 #endif

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* wf version: ours and the libraries'. */
 #include "base/db.h"
+#include "base/digest.h"
 #include "base/json.h"
 #include "base/mem.h"
 #include "base/repo.h"
@@ -11,7 +12,6 @@
 #include "cli/out.h"
 
 #include <jansson.h>
-#include <openssl/crypto.h>
 #include <uv.h>
 #include <yaml.h>
 
@@ -21,12 +21,9 @@ static int run(struct cli *c, const struct args *a)
     struct str out = {0};
     const struct {
         const char *name, *version;
-    } libraries[] = {{"libyaml", yaml_get_version_string()},
-                     {"sqlite", db_library_version()},
-                     {"libuv", uv_version_string()},
-                     {"jansson", jansson_version_str()},
-                     {"libgit2", repo_library_version()},
-                     {"openssl", OpenSSL_version(OPENSSL_VERSION_STRING)}};
+    } libraries[] = {{"libyaml", yaml_get_version_string()}, {"sqlite", db_library_version()},
+                     {"libuv", uv_version_string()},         {"jansson", jansson_version_str()},
+                     {"libgit2", repo_library_version()},    {"openssl", digest_library_version()}};
     if (opt_given(a, "json")) {
         struct jsonw w;
         jw_init(&w, &out, true);
