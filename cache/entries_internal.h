@@ -26,6 +26,8 @@ struct freed {
     uint64_t objects, bytes; /* files */
     int64_t rows,
         row_bytes; /* rows of objects, by object_release() alone: for `totals`, which its caller keeps */
+    bool
+        spare; /* set by the caller: runs are alive that may need the files still; they stay, made younger than those runs, as strays */
 };
 /* Inside a transaction: removes the entry and, as the last who names them, its work, its objects' rows and files. 1: it was there, 0: it was not, negative. */
 int entry_remove(struct store *s, struct db *db, int64_t id, struct freed *freed, struct err *err);

@@ -262,6 +262,10 @@ static int unlink_unnamed(struct release *r, const struct digest *d, uint64_t by
         return refs < 0 ? (int)refs : 0;
     }
     object_name(d, name);
+    if (r->freed->spare) {
+        object_renew(r->store, name);
+        return 0;
+    }
     FAILPOINT("objects.unlink");
     if (unlinkat(r->store->objects_fd, name, 0) == 0) {
         r->freed->objects++;

@@ -81,7 +81,9 @@ int gc_pending(struct store *s,
                int (*fn)(const struct digest *d, uint64_t bytes, enum object_kind kind, void *arg),
                void *arg, struct err *err);
 
-/* gc_live.c: who lives, and what they use; what is published. gc_look_again(): at most once a second. */
+/* gc_live.c: who lives, and what they use; what is published. gc_look_again(): at most once a second. gc_anybody(): whether a run is alive; asked at the beginning of a transaction, for
+ * `freed.spare` (see store_settle()). */
+bool gc_anybody(struct gc *g);
 int gc_find_live(struct gc *g, struct err *err);
 int gc_find_published(struct gc *g, struct err *err);
 int gc_look_again(struct gc *g, struct err *err);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* What is not taken. A live run's own blob is written at its end; until then its journal tells what it reused, all that was made or hit since it began is younger than it, and
- * what the runs before it of the same plan and workflow used it may be about to. Between a hit and its record in the journal lie 20 ms: an entry that goes just then is missed when it is needed,
- * and its step runs again.
+ * what the runs before it of the same plan and workflow used it may be about to. Between a hit and its record in the journal lie 20 ms, and what a run does not store (--no-cache, cache: false) it may
+ * have found in the store as another's: so while runs are alive entries go, but files stay until all those runs have ended.
  * Published: what the newest successful run of a workflow handed out; where that run left a publishing step aside, what an earlier one of the same plan did. */
 #include "base/db.h"
 #include "base/err.h"
@@ -124,6 +124,22 @@ int gc_find_live(struct gc *g, struct err *err)
     }
     g->looked_us = mono_us();
     return rc < 0 ? rc : 0;
+}
+
+bool gc_anybody(struct gc *g)
+{
+    CLEANUP(cleanup_free) char *path = store_path(g->store, "live");
+    DIR *dir = opendir(path);
+    struct dirent *e;
+    bool found = false;
+
+    while (dir && !found && (e = readdir(dir))) {
+        found = strlen(e->d_name) == ID_LEN && store_is_live(g->store, e->d_name);
+    }
+    if (dir) {
+        closedir(dir);
+    }
+    return found;
 }
 
 int gc_look_again(struct gc *g, struct err *err)

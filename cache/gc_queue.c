@@ -177,7 +177,7 @@ static int apply_queue(struct write *w, struct db *db, struct err *err)
     int64_t began = mono_us();
     char text[100];
 
-    q->freed = (struct freed){0};
+    q->freed = (struct freed){.spare = gc_anybody(q->gc)};
     for (q->to = q->at; q->to < q->items.len && !gc_slice_full(began); q->to++) {
         int rc = release(q, db, &q->items.items[q->to], err);
         if (rc < 0) {

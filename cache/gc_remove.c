@@ -109,7 +109,7 @@ static int apply_removal(struct write *w, struct db *db, struct err *err)
 
     r->removed = 0;
     r->done = 0;
-    r->freed = (struct freed){0};
+    r->freed = (struct freed){.spare = gc_anybody(r->gc)};
     while (r->done < r->count && (r->done == 0 || !gc_slice_full(began)) &&
            (!r->while_over || over_by(r->gc, r->removed, r->freed.bytes))) {
         int rc = remove_one(r, db, &r->items[r->done], err);

@@ -27,7 +27,7 @@ static int apply_verified(struct write *w, struct db *db, struct err *err)
     struct verified *v = CONTAINER_OF(w, struct verified, write);
 
     v->removed = 0;
-    v->freed = (struct freed){0};
+    v->freed = (struct freed){.spare = gc_anybody(v->gc)};
     for (size_t i = 0; i < v->n_good; i++) {
         int64_t rc = db_run(db, SQL_ENTRY_VERIFIED, err, "i", v->good[i]);
         if (rc < 0) {

@@ -54,6 +54,14 @@ int object_seal(int fd, bool executable)
     return 0;
 }
 
+bool object_renew(struct store *s, const char *name)
+{
+    struct stat st;
+
+    return fstatat(s->objects_fd, name, &st, AT_SYMLINK_NOFOLLOW) == 0 && S_ISREG(st.st_mode) &&
+           fchmodat(s->objects_fd, name, st.st_mode & 0555, 0) == 0;
+}
+
 /* --- naming --- */
 
 /* rename() in any case; for what is known to be good. */
@@ -111,7 +119,7 @@ int object_install(struct store *s, const char *path, const struct digest *d, ui
     }
     if (rc == -EEXIST) {
         bool good = !s->unclean && fstatat(s->objects_fd, name, &st, AT_SYMLINK_NOFOLLOW) == 0 &&
-                    object_stat_good(&st, bytes);
+                    object_stat_good(&st, bytes) && object_renew(s, name);
         if (!good) {
             return replace(s, path, name, keep, err);
         }
@@ -181,7 +189,7 @@ int objects_put_bytes(struct store *s, const void *data, size_t len, struct dige
     digest_of(data, len, &d);
     object_name(&d, name);
     if (!s->unclean && fstatat(s->objects_fd, name, &st, AT_SYMLINK_NOFOLLOW) == 0 &&
-        object_stat_good(&st, len)) {
+        object_stat_good(&st, len) && object_renew(s, name)) {
         *ret = d;
         return 0;
     }

@@ -18,6 +18,7 @@ struct removal {
     const int64_t *ids;
     size_t count;
     struct remove_report slice;
+    bool spare; /* files, for whoever is alive */
 };
 
 /* 1: a row, *ret its first column; 0: none. */
@@ -34,7 +35,7 @@ static int look(struct db *db, int statement, int64_t id, int64_t *ret, struct e
 static int remove_one(struct removal *r, struct db *db, int64_t id, struct err *err)
 {
     struct remove_report *n = &r->slice;
-    struct freed freed = {0};
+    struct freed freed = {.spare = r->spare};
     int64_t ignored, used = 0;
     int pinned = look(db, SQL_PIN_GET, id, &ignored, err);
     int rc = pinned < 0 ? pinned : look(db, SQL_HIT_GET, id, &used, err);
@@ -68,6 +69,7 @@ static int apply_removal(struct write *w, struct db *db, struct err *err)
     struct removal *r = CONTAINER_OF(w, struct removal, write);
 
     r->slice = (struct remove_report){0};
+    r->spare = gc_anybody(r->gc);
     for (size_t i = 0; i < r->count; i++) {
         int rc = remove_one(r, db, r->ids[i], err);
         if (rc < 0) {

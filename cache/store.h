@@ -75,6 +75,9 @@ int store_sync(struct store *s, struct err *err); /* syncfs, then the batch is m
 /* Takes live/RUN. ERR_BUSY: another process owns that run. *ret_fd is owned by the caller; closing it releases; store_unlive() also removes the file. */
 int store_live(struct store *s, const char *run, int *ret_fd, struct err *err);
 void store_unlive(struct store *s, const char *run, int fd);
+/* After store_live(), before anything of the store is relied on: waits for the write transaction that is under way, if any. Whoever removes files looks, at the beginning of its transaction, whether
+ * runs are alive; those that come later know by this that it has ended. Blocking, for milliseconds. */
+void store_settle(struct store *s);
 bool store_is_live(struct store *s, const char *run); /* somebody (maybe we) holds it */
 
 #endif

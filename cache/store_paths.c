@@ -214,6 +214,15 @@ void store_unlive(struct store *s, const char *run, int fd)
     }
 }
 
+void store_settle(struct store *s)
+{
+    CLEANUP(cleanup_free) char *path = store_path(s, "wf.db-writer");
+    CLEANUP(cleanup_close) int fd = open(path, O_RDONLY | O_CLOEXEC);
+
+    while (fd >= 0 && flock(fd, LOCK_SH) != 0 && errno == EINTR) {
+    }
+}
+
 bool store_is_live(struct store *s, const char *run)
 {
     CLEANUP(cleanup_free) char *path = live_path(s, run);

@@ -179,6 +179,7 @@ static int own(struct run *r, struct err *err)
     if (rc < 0) {
         return rc;
     }
+    store_settle(r->o.store);
     flight_open(r);
     rc = fs_mkdirs(r->work_dir, 0700, err);
     if (rc < 0) {
