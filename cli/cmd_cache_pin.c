@@ -40,7 +40,7 @@ static int change(struct cli *c, const struct args *a, const char *why)
     struct store_options o = {.dir = c->store_dir};
     struct store *store;
     struct err err = {0};
-    struct named named = {0};
+    struct named named = {.every = !why}; /* what was pinned may have been made again since */
     size_t changed = 0;
 
     if (store_open(&o, &store, &err) < 0) {

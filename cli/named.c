@@ -55,6 +55,27 @@ int named_add_run(const struct cli *c, struct store *s, const char *word, struct
     return code;
 }
 
+static bool collect(const struct picked *e, void *arg)
+{
+    merge(arg, &e->id, 1);
+    return true;
+}
+
+static int add_key(const struct cli *c, struct store *s, const struct digest *key, int64_t newest,
+                   struct named *n)
+{
+    char hex[DIGEST_HEX + 1];
+    struct err err = {0};
+
+    if (!n->every) {
+        merge(n, &newest, 1);
+        return EXIT_OK;
+    }
+    digest_hex(key, hex);
+    struct pick pick = {.key = hex};
+    return cache_pick(s, &pick, collect, n, &err) < 0 ? cli_fail(c, &err) : EXIT_OK;
+}
+
 static int none(const struct cli *c, const char *word, bool runs)
 {
     return runs ? cli_usage(c,
@@ -81,8 +102,7 @@ int named_add(const struct cli *c, struct store *s, const char *word, bool runs,
         return cli_usage(c, "several entries' keys begin with '%s': give more of it", hex);
     }
     if (rc == 0) {
-        merge(n, &id, 1);
-        return EXIT_OK;
+        return add_key(c, s, &key, id, n);
     }
     if (!runs || hex != word) {
         return none(c, hex, runs);

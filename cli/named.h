@@ -14,6 +14,7 @@ struct store;
 struct named {
     int64_t *items; /* row ids, in the order found, none twice */
     size_t len, cap;
+    bool every; /* set by the caller: a KEY names each entry that has it, not the newest alone */
 };
 
 /* What `word` names is added. Prints what is wrong; returns EXIT_OK or the exit code to end with. `runs`: a RUN may stand there too. */
