@@ -12,6 +12,7 @@
 
 #include <ctype.h>
 #include <errno.h>
+#include <pthread.h>
 #include <sqlite3.h>
 #include <stdarg.h>
 #include <stdlib.h>
@@ -228,14 +229,22 @@ static char *look_name(const char *path)
     return sb_take(&uri);
 }
 
+/* Nobody asks how much memory SQLite holds; counting takes a lock at each allocation. Before its first use, which is ours. */
+static void set_up(void)
+{
+    (void)sqlite3_config(SQLITE_CONFIG_MEMSTATUS, 0);
+}
+
 int db_open(const char *path, enum db_mode mode, const struct db_statement *statements,
             size_t count, struct db **ret, struct err *err)
 {
+    static pthread_once_t once = PTHREAD_ONCE_INIT;
     bool look = mode == DB_LOOK;
     int flags = SQLITE_OPEN_NOMUTEX | (look ? SQLITE_OPEN_URI : 0);
     mode = look ? DB_READ : mode;
     flags |= mode == DB_READ ? SQLITE_OPEN_READONLY : SQLITE_OPEN_READWRITE;
     flags |= mode == DB_CREATE ? SQLITE_OPEN_CREATE : 0;
+    pthread_once(&once, set_up);
     int rc = refuse_network(path, err);
     if (rc < 0) {
         return rc;
