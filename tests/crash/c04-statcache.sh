@@ -10,9 +10,13 @@ steps:
   b: {run: 'cat ${{ steps.a.outputs.o }} > ${{ outputs.o }}', outputs: {o: o}}
 E
 sleep 2.1
+cp s.yaml kept.yaml
 for point in statcache.save objects.place objects.copy; do
+    cp kept.yaml s.yaml
+    # A copy goes in where another name of the file stays outside.
+    [ $point != objects.copy ] || sed -i "s|> \${{ outputs.o }}'|> \${{ outputs.o }}; ln \${{ outputs.o }} \"\$WF_OUT/other\"'|" s.yaml
     rm -rf "$WF_STORE"
-    killed_at "$point:kill" run s.yaml && echo "# killed at $point"
+    check "$point is reached" killed_at "$point:kill" run s.yaml
     try 0 wf run s.yaml -q
     check_out b.o "$(cat in/* | cksum)"
     check_store
