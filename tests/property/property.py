@@ -1,25 +1,28 @@
 # SPDX-License-Identifier: Apache-2.0
 """Random workflows, random edits between their runs, and an independent model of what must come out.
 
-Each project is a folder with files and a DAG of host steps whose outputs hold everything the steps read. Between runs the
-files, the parameters and the workflow are edited, also in ways that try to hide the edit: same size, the same modification
-time, another inode under the old name, within one tick of the clock. After each quiet run
+Each project is a folder with files and a DAG of host steps whose outputs hold everything the steps read: files, folders with
+odd names, links, other steps' outputs and values, params, matrix axes. Steps fail, and are tried again, as a file says that is
+in no key. Between runs the files, the parameters and the workflow are edited, also in ways that try to hide the edit: same
+size, the same modification time, another inode under the old name, within one tick of the clock. After each quiet run
 
-  * what is published must be what the model computes (anything else is a false hit, or a lost or mixed-up result);
+  * what is published, and what `wf show` tells, must be what the model computes (else: a false hit, a lost or mixed-up result);
+  * each step must have ended as the model says: succeeded, failed after so many attempts, skipped;
   * no step may run whose action the model has seen stored before (a needless miss);
-  * no step may be reused whose action the model has never seen (a hit from nowhere);
+  * no step may be reused whose action the model has never seen stored (a hit from nowhere);
+  * of several runs at once, of the same and of another workflow, each key's work is done by one alone;
+  * one action of the model has one key of wf, and one key one action;
   * what the steps themselves say they did must agree with the events of `wf run --json`.
 
-Other rounds make trouble on purpose (edits while steps run, kill -9, several `wf` at once); the quiet run after them must
-be right again. `property.py --wf WF --seeds 1-8 --rounds 12`; a seed that fails is named, with its folder kept.
+Other rounds make trouble on purpose (edits while steps run, kill -9, TERM); the quiet run after them must be right again.
+Some seeds keep house in a store of their own, at random moments beside runs; some share a cache between two stores, over a
+server that is honest or lies. `property.py --wf WF --seeds 1-2000 --rounds 12`; a seed that fails is named, its folder kept.
 """
 import argparse
-import json
 import os
 import random
 import shutil
 import signal
-import sqlite3
 import subprocess
 import sys
 import tempfile
@@ -28,207 +31,192 @@ import time
 import traceback
 
 from edits import Edits
-from model import Model, executable, listing, sha
+from judge import Judge, Run
+from keeping import Keeping, store_problems
+from model import FAILED, OK, Model
 from project import Making
+from shared import Shared
 
 
-class Project(Making, Model, Edits):
+class Project(Making, Model, Edits, Judge, Keeping):
     """A project and its runs."""
 
     def __init__(self, seed, root, store, options):
         self.random = random.Random(seed)
-        self.seed, self.root, self.store, self.options = seed, root, store, options
-        self.wf, self.counter = options.wf, 0
-        self.steps, self.params, self.seen, self.touched = {}, {}, set(), True
+        self.seed, self.label, self.root, self.options = seed, "%d" % seed, root, options
+        self.counter, self.steps, self.params, self.faults = 0, {}, {}, {}
         self.problems, self.runs, self.hits, self.made, self.twice = [], 0, 0, 0, 0
-        os.makedirs(root + "/data")
-        os.makedirs(root + "/far")
+        os.makedirs(root + "/faults")
+        kind = seed % 6
+        self.keeps, self.remote = kind == 1, None
+        self.stores = [store]
+        if kind == 1:
+            self.stores = [root + "/store"]
+        elif kind in (3, 5):
+            self.stores = [root + "/store", root + "/store2"]
+            self.remote = Shared(seed, 0 if kind == 3 else 0.25)
+        # Of each store: the actions it holds, those it may hold, whether something unseen may have been stored.
+        self.known = [{"seen": set(), "loose": set(), "touched": False} for _ in self.stores]
+        self.actions, self.digests, self.baselines, self.unsure, self.pinned = {}, {}, {}, set(), set()
+        self.use(0)
         self.build()
 
-    def start(self, trace, *more):
-        env = dict(os.environ, WF_STORE=self.store, TRACE=trace, NO_COLOR="1", CI="1", HOME=self.root)
-        command = [self.wf, "run", "w.yaml", "--json", *more]
-        out, err = open(trace + ".out", "wb"), open(trace + ".err", "wb")
-        return subprocess.Popen(command, cwd=self.root, env=env, stdout=out, stderr=err, start_new_session=True)
+    def use(self, which):
+        self.store, known = self.stores[which], self.known[which]
+        self.at, self.loose, self.touched = which, known["loose"], known["touched"]
+        self.seen = known["seen"]
+        if self.remote and not self.remote.share:
+            there = self.remote.keys()
+            self.seen |= {action for action, key in self.digests.items() if key in there}
+        elif self.remote:
+            self.loose |= self.known[1 - which]["seen"] | self.known[1 - which]["loose"]
+
+    def touch(self, yes):
+        self.touched = yes
+        for known in self.known:
+            known["touched"] = yes or (known["touched"] and known is not self.known[self.at])
+
+    def wf(self, *words, timeout=120):
+        env = dict(os.environ, WF_STORE=self.store, NO_COLOR="1", CI="1", HOME=self.root)
+        return subprocess.run([self.options.wf, *words], cwd=self.root, env=env, capture_output=True, timeout=timeout, check=False)
+
+    def start(self, trace, which="w", names=None, more=()):
+        for name in os.listdir(self.root):
+            if name == trace or name.startswith(trace + "."):
+                os.unlink(self.root + "/" + name)
+        trace = self.root + "/" + trace
+        env = dict(os.environ, WF_STORE=self.store, TRACE=trace, FAULTS=self.root + "/faults", NO_COLOR="1", CI="1", HOME=self.root)
+        command = [self.options.wf, "run", which + ".yaml", "--json", *more]
+        self.log(" ".join(command[2:]))
+        if self.remote:
+            command += ["--remote", self.remote.url]
+        with open(trace + ".out", "wb") as out, open(trace + ".err", "wb") as err:
+            child = subprocess.Popen(command, cwd=self.root, env=env, stdout=out, stderr=err, start_new_session=True)
+        return Run(which, list(self.steps) if names is None else names, trace, child)
+
+    def log(self, text):
+        with open(self.root + "/log", "a") as file:
+            file.write("%.3f %s\n" % (time.time(), text))
 
     def problem(self, text):
+        self.log("PROBLEM " + text)
         self.problems.append("seed %d run %d: %s" % (self.seed, self.runs, text))
 
-    def sanitized(self, trace):
-        err = open(trace + ".err", errors="replace").read()
-        for word in ("Sanitizer", "runtime error:", "assert"):
-            if word in err:
-                self.problem("%s\n%s" % (word, err[-3000:]))
-
-    def quiet(self, label, processes=1):
-        """A run that nothing disturbs: its results are checked."""
-        self.save()
-        expected = self.model()
-        live = []
-        for i in range(processes):
-            trace = "%s/trace%d" % (self.root, i)
-            for name in (trace, trace + ".out", trace + ".err"):
-                if os.path.exists(name):
-                    os.unlink(name)
-            live.append((trace, self.start(trace)))
-        for trace, child in live:
+    def ended(self, label, runs):
+        """Waits for runs; false where the test cannot go on."""
+        for run in runs:
             try:
-                code = child.wait(120)
+                run.child.wait(120)
             except subprocess.TimeoutExpired:
-                child.kill()
+                run.child.kill()
                 self.problem("%s: a run hangs" % label)
-                return
+                return False
             self.runs += 1
-            self.sanitized(trace)
-            if code != 0:
-                self.problem("%s: exit %d: %s" % (label, code, open(trace + ".err", errors="replace").read()[-1500:]))
+            err = open(run.trace + ".err", errors="replace").read()
+            for word in ("Sanitizer", "runtime error:", "assert"):
+                if word in err:
+                    self.problem("%s\n%s" % (word, err[-3000:]))
+        return True
+
+    def quiet(self, label, processes=1, beside=None):
+        """Runs that nothing disturbs, unless it be the keeping of the house: their results are checked."""
+        r = self.random
+        self.save()
+        expected, forced, more, names, lenient = self.model(), set(), [], None, beside is not None or bool(self.remote and self.remote.share)
+        unsure = {n for (n, _), x in expected.items() if x.get("baseline") in self.unsure}
+        how = r.random()
+        if unsure:
+            forced, more, processes = unsure, ["--refresh=" + n for n in unsure], 1
+        elif how < 0.05:
+            forced, more = True, ["--refresh"]
+        elif how < 0.1:
+            forced = {r.choice(list(self.steps))}
+            more = ["--refresh=" + n for n in forced]
+        elif how < 0.15:
+            more = ["--no-cache"]
+        elif how < 0.2:
+            last = r.choice(list(self.steps))
+            more, names = ["--until", last], self.above(last)
+        elif how < 0.24:
+            last = r.choice(list(self.steps))
+            if all(x["status"] == OK and not x["must_run"] for (n, _), x in expected.items() if n in self.above(last) and n != last):
+                more, names = ["--only", last], [last]
+        label += " " + " ".join(more)
+        expected = self.model(forced, "--no-cache" in more)
+        runs = [self.start("trace%d" % i, "w", names, more) for i in range(processes)]
+        if processes > 1 and not more:
+            others = self.choose()
+            self.save("v", others)
+            runs.append(self.start("trace-v", "v", others))
+        beside and beside()
+        if not self.ended(label, runs):
+            return
+        for run in runs:
+            try:
+                run.read()
+            except (ValueError, KeyError) as error:
+                self.problem("%s: events: %s\n%s" % (label, error, open(run.trace + ".err", errors="replace").read()[-1500:]))
                 return
-        self.judge(label, expected, [t for t, _ in live])
+        self.judge(label, expected, runs, lenient)
+        if names is None:
+            self.touch(False)
 
-    def judge(self, label, expected, traces):
-        started, cached, skipped = {}, set(), set()
-        for trace in traces:
-            told = []
-            for line in open(trace + ".out"):
-                event = json.loads(line)
-                if event["event"] == "started":
-                    told.append(event["step"])
-                    started[event["step"]] = started.get(event["step"], 0) + 1
-                elif event["event"] == "cached":
-                    cached.add(event["step"])
-                elif event["event"] == "skipped":
-                    skipped.add(event["step"])
-            really = open(trace).read().count("ran") if os.path.exists(trace) else 0
-            if really != len(told):
-                self.problem("%s: %d steps ran, said is %d" % (label, really, len(told)))
-        keys, fresh = {}, set()
-        for (name, branch), result in expected.items():
-            step = self.steps[name]
-            title = step.title(branch)
-            if result is None:
-                if title not in skipped:
-                    self.problem("%s: %s should be skipped" % (label, title))
-                continue
-            if title in skipped:
-                self.problem("%s: %s is skipped, but should not be" % (label, title))
-                continue
-            keys.setdefault(result["key"], []).append(title)
-            if title in started:
-                self.made += 1
-                if result["key"] in self.seen:
-                    self.problem("%s: needless miss: %s ran again" % (label, title))
-                self.twice += started[title] - 1
-            elif title in cached:
-                self.hits += 1
-                fresh.add(result["key"])
-            else:
-                self.problem("%s: nothing is said of %s" % (label, title))
-            if branch is None:
-                self.compare(label, title, step, os.path.join(self.root, "pub", name), result)
-        if self.random.random() < 0.3:
-            self.compare_outputs(label, expected)
-        if not self.touched:
-            ran = {expected[n, b]["key"] for (n, b), x in expected.items() if x and self.steps[n].title(b) in started}
-            for key in fresh - self.seen - ran:
-                self.problem("%s: a hit from nowhere: %s" % (label, keys[key]))
-        self.seen |= set(keys)
-
-    def compare(self, label, title, step, path, result):
-        main = path + "/main" if step.folder else path
-        try:
-            got = open(main, "rb").read()
-            marked = executable(main)
-        except OSError as error:
-            self.problem("%s: %s: %s" % (label, title, error))
-            return
-        if got != result["main"]:
-            lines = zip(got.split(b"\n"), result["main"].split(b"\n"))
-            self.problem("%s: WRONG RESULT of %s: %s" % (label, title, [x for x in lines if x[0] != x[1]][:2]))
-        if marked != step.executable:
-            self.problem("%s: %s: execute bit %s" % (label, title, marked))
-        if step.folder and listing(path) != result["tree"]:
-            self.problem("%s: WRONG TREE of %s:\n%r\n%r" % (label, title, listing(path), result["tree"]))
-
-    def compare_outputs(self, label, expected):
-        env = dict(os.environ, WF_STORE=self.store, NO_COLOR="1", CI="1", HOME=self.root)
-        done = subprocess.run([self.wf, "show", "--json"], cwd=self.root, env=env, capture_output=True)
-        if done.returncode:
-            self.problem("%s: wf show: %s" % (label, done.stderr.decode(errors="replace")))
-            return
-        shown = json.loads(done.stdout)
-        if shown["workflow"] != "p%d" % self.seed:
-            return  # another project of this store ended later
-        shown = {s["name"]: s for s in shown["steps"]}
-        for (name, branch), result in expected.items():
-            step = self.steps[name]
-            entry = shown.get(step.title(branch))
-            if entry is None:
-                self.problem("%s: wf show lacks %s" % (label, step.title(branch)))
-            elif result and not step.folder and entry["outputs"]["o"]["digest"] != "sha256:" + sha(result["main"]):
-                self.problem("%s: wf show: another digest for %s" % (label, step.title(branch)))
-            elif result and step.value and entry["values"] != {"v": result["value"]}:
-                self.problem("%s: wf show: values %s of %s" % (label, entry["values"], step.title(branch)))
+    def choose(self):
+        """Some steps with all they need: another workflow with the same work in it."""
+        names = set()
+        for name in self.random.sample(list(self.steps), min(3, len(self.steps))):
+            names |= set(self.above(name))
+        return [n for n in self.steps if n in names]
 
     def disturbed(self, how):
         """A run with edits, or kills, under way: only the next quiet run is checked."""
+        r = self.random
         self.save()
-        self.touched = True
-        traces = ["%s/trouble%d" % (self.root, i) for i in range(self.random.choice([1, 1, 2]))]
-        children = [self.start(t) for t in traces]
-        deadline = time.time() + self.random.random() * 0.25
+        self.touch(True)
+        for result in self.model().values():
+            "baseline" in result and self.unsure.add(result["baseline"])
+            "key" in result and result["status"] != FAILED and self.loose.add(result["key"])
+        runs = [self.start("trouble%d" % i) for i in range(r.choice([1, 1, 2, 3]))]
+        deadline = time.time() + r.random() * 0.25
         if how == "kill":
-            while time.time() < deadline and any(c.poll() is None for c in children):
+            while time.time() < deadline and any(x.child.poll() is None for x in runs):
                 time.sleep(0.002)
-            self.random.choice(children).send_signal(signal.SIGKILL)
+            for run in r.sample(runs, r.randrange(1, len(runs) + 1)):
+                run.child.poll() is None and run.child.send_signal(signal.SIGKILL)
         elif how == "term":
-            time.sleep(self.random.random() * 0.1)
-            child = self.random.choice(children)
-            child.poll() is None and child.send_signal(self.random.choice([signal.SIGTERM, signal.SIGINT]))
+            time.sleep(r.random() * 0.1)
+            child = r.choice(runs).child
+            child.poll() is None and child.send_signal(r.choice([signal.SIGTERM, signal.SIGINT]))
         else:
-            while any(c.poll() is None for c in children):
+            while any(x.child.poll() is None for x in runs):
                 self.edit_file(under_way=True)
-                time.sleep(self.random.random() * 0.01)
-        for trace, child in zip(traces, children):
-            try:
-                child.wait(120)
-            except subprocess.TimeoutExpired:
-                child.kill()
-                self.problem("a disturbed run hangs")
-            self.runs += 1
-            self.sanitized(trace)
+                time.sleep(r.random() * 0.01)
+        self.ended("a disturbed run", runs)
 
     def round(self):
         r = self.random
-        edits = [self.edit() for _ in range(r.choice([0, 1, 1, 1, 2, 5]))]
+        edits = self.edits = [self.edit() for _ in range(r.choice([0, 1, 1, 1, 2, 5]))]
         label = "after " + ", ".join(edits)
+        if len(self.stores) > 1:
+            self.use(r.randrange(2))
         kind = r.random()
         if kind < 0.12:
             self.disturbed("edits")
-            label = "after edits under way"
+            label = "after edits under way and " + label
         elif kind < 0.2:
             self.disturbed("kill")
             label = "after kill -9 and " + label
         elif kind < 0.24:
             self.disturbed("term")
             label = "after TERM and " + label
-        elif kind < 0.34:
+        elif kind < 0.3:
             time.sleep(2.2)  # at rest: digests are remembered from here on
-        self.quiet(label, r.choice([1, 1, 1, 1, 2, 3]))
-        if r.random() < 0.3:
-            self.quiet("again " + label)
-
-
-def store_problems(store):
-    """Every object must be what its name says."""
-    bad = []
-    for base, _, names in os.walk(store + "/objects"):
-        for name in names:
-            path = os.path.join(base, name)
-            digest = (os.path.basename(base) + name) if len(name) == 62 else name
-            if len(digest) == 64 and sha(open(path, "rb").read()) != digest:
-                bad.append("object %s holds something else" % path)
-    said = sqlite3.connect("file:%s/wf.db?mode=ro" % store, uri=True).execute("PRAGMA integrity_check").fetchall()
-    return bad + ([] if said == [("ok",)] else ["integrity_check: %s" % said])
+        if self.keeps and r.random() < 0.6:
+            self.keep_house(label)
+        self.problems or self.quiet(label, r.choice([1, 1, 1, 2, 3, 4]))
+        if r.random() < 0.3 and not self.problems:
+            len(self.stores) > 1 and self.use(r.randrange(2))
+            self.quiet("again " + label, r.choice([1, 1, 2]))
 
 
 def main():
@@ -237,7 +225,7 @@ def main():
     parser.add_argument("--seeds", default="1-6")
     parser.add_argument("--rounds", type=int, default=10)
     parser.add_argument("--seconds", type=float, default=1e9, help="start no further round after this time")
-    parser.add_argument("--jobs", type=int, default=3, help="projects at once, all over one store")
+    parser.add_argument("--jobs", type=int, default=3, help="projects at once; most of them over one store")
     parser.add_argument("--slow", action="store_true", help="steps that take a few milliseconds more")
     parser.add_argument("--folder", help="work here, and keep it")
     options = parser.parse_args()
@@ -261,12 +249,18 @@ def main():
                     if project.problems or time.time() - begin > options.seconds:
                         break
                     project.round()
+                for store in set(project.stores) - {top + "/store"}:
+                    for text in store_problems(store):
+                        project.problem(text)
             except Exception as error:  # the model itself
                 project.problem("the test: %s\n%s" % (error, traceback.format_exc()))
+            project.remote and project.remote.close()
             with lock:
                 done.append(project)
                 for text in project.problems[:5]:
                     print("not ok - " + text, flush=True)
+            if not project.problems and not options.folder:
+                shutil.rmtree(project.root, ignore_errors=True)
 
     threads = [threading.Thread(target=work) for _ in range(options.jobs)]
     for thread in threads:
@@ -274,13 +268,12 @@ def main():
     for thread in threads:
         thread.join()
     problems = [p for project in done for p in project.problems]
-    if os.path.exists(top + "/store/wf.db"):
-        for text in store_problems(top + "/store"):
-            problems.append(text)
-            print("not ok - " + text)
+    for text in store_problems(top + "/store"):
+        problems.append(text)
+        print("not ok - " + text)
+    count = lambda name: sum(getattr(p, name) for p in done)
     print("%d projects, %d runs, %d steps made (%d by several runs at once), %d reused, %d problems, %.1f s" % (
-        len(done), sum(p.runs for p in done), sum(p.made for p in done), sum(p.twice for p in done), sum(p.hits for p in done), len(problems),
-        time.time() - begin))
+        len(done), count("runs"), count("made"), count("twice"), count("hits"), len(problems), time.time() - begin))
     if problems or options.folder:
         print("kept: " + top)
     else:
