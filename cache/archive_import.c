@@ -14,7 +14,7 @@
 #include "cache/archive_api.h"
 #include "cache/entries_internal.h"
 #include "cache/failpoint.h"
-#include "cache/manifest.h"
+#include "cache/foreign.h"
 #include "cache/objects_internal.h"
 #include "cache/store_internal.h"
 
@@ -218,40 +218,6 @@ static int take_object(struct import *m, struct archive_entry *e, const struct d
 
 /* --- entries --- */
 
-/* Where its outputs would be laid: below the folder they are asked into. */
-static bool path_good(const char *path)
-{
-    CLEANUP(sb_done) struct str clean = {0};
-
-    return fs_clean_relative(path, &clean) && strcmp(sb_text(&clean), ".") != 0;
-}
-
-static int check_result(struct import *m, const struct result *r, struct err *err)
-{
-    for (uint32_t i = 0; i < r->n_outputs; i++) {
-        const struct result_output *o = &r->outputs[i];
-        CLEANUP(sb_done) struct str text = {0};
-        if (!*o->name || !path_good(o->name) || !path_good(o->path)) {
-            return bad(m, err, "holds an entry whose outputs lead out of their folder");
-        }
-        /* Objects come before the entry that names them. */
-        if (o->kind == OBJECT_TREE && object_manifest(m->store, &o->digest, &text, NULL) == 0) {
-            int rc = manifest_check(sb_text(&text), text.len, err);
-            if (rc < 0) {
-                return err_wrap(err, "%s", m->name);
-            }
-        }
-    }
-    const char *const json[] = {r->metrics, r->source};
-    for (size_t i = 0; i < ARRAY_LEN(json); i++) {
-        CLEANUP(cleanup_json) json_t *parsed = NULL;
-        if (json[i] && json_read(json[i], strlen(json[i]), DOCUMENT_MAX, &parsed, NULL) < 0) {
-            return bad(m, err, "holds an entry whose metrics are no JSON");
-        }
-    }
-    return 0;
-}
-
 /* The action hashes to the key, and names this work. */
 static int check_action(struct import *m, const struct entry_new *e, struct err *err)
 {
@@ -274,6 +240,23 @@ static int check_action(struct import *m, const struct entry_new *e, struct err 
         return bad(m, err, "holds an entry whose action names another work");
     }
     return 0;
+}
+
+/* Objects come before the entry that names them: a folder whose list is not here by now costs its entry. */
+static int check_result(struct import *m, struct incoming *n, struct err *err)
+{
+    struct err why = {0};
+    int rc = foreign_check(&n->result, n->e.work, n->e.work_len, &why);
+
+    rc = rc < 0 ? rc : foreign_check_folders(m->store, &n->result, &why);
+    if (rc == 0 || (rc < 0 && why.code != ERR_CORRUPT)) {
+        n->broken = rc < 0;
+        return 0;
+    }
+    return err_set(err, ERR_CORRUPT, 0,
+                   "%s holds an entry of the step '%.200s' whose result %s; what came before it is "
+                   "kept",
+                   m->name, n->e.step ? n->e.step : "?", why.msg);
 }
 
 /* A member of the line of JSON as a count of bytes. */
@@ -334,7 +317,7 @@ static int parse_entry(struct import *m, const struct str *text, const struct di
         return bad(m, err, "holds a result that cannot be read");
     }
     rc = check_action(m, e, err);
-    return rc < 0 ? rc : check_result(m, &ret->result, err);
+    return rc < 0 ? rc : check_result(m, ret, err);
 }
 
 /* There already, with all its objects? */
@@ -359,6 +342,10 @@ static int take_entry(struct import *m, struct archive_entry *header, const stru
     int rc = read_document(m, header, DOCUMENT_MAX, &text, err);
 
     rc = rc < 0 ? rc : parse_entry(m, &text, key, &m->slice[m->count], err);
+    if (rc == 0 && m->slice[m->count].broken) {
+        m->report.broken++;
+        return 0;
+    }
     rc = rc < 0 ? rc : known(m, key, err);
     if (rc <= 0) {
         m->report.known += rc == 0;

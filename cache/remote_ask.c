@@ -2,16 +2,14 @@
 /* Asking: the answer below ac/, wf's encoded result, the objects that are not here, the entry. Each part begins when the one before has brought what it was asked for; the first that did not ends it. */
 #include "base/arena.h"
 #include "base/err.h"
-#include "base/fs.h"
-#include "base/json.h"
 #include "base/log.h"
 #include "base/loop.h"
 #include "base/mem.h"
 #include "base/str.h"
-#include "base/units.h"
 #include "cache/action_result.h"
 #include "cache/entries_internal.h"
 #include "cache/failpoint.h"
+#include "cache/foreign.h"
 #include "cache/manifest.h"
 #include "cache/objects_internal.h"
 #include "cache/remote_internal.h"
@@ -21,8 +19,6 @@
 #include <string.h>
 #include <sys/statvfs.h>
 #include <unistd.h>
-
-enum { FUTURE_MS = 24 * 3600 * 1000, JSON_MAX = 64 << 20 };
 
 /* An object of the result that the store does not hold. */
 struct wanted {
@@ -188,6 +184,12 @@ static void inserted(struct write *w, const struct err *err)
 
 static void insert(struct remote_ask *k)
 {
+    struct err err = {0};
+
+    if (foreign_check_folders(k->remote->o.store, &k->result, &err) < 0) {
+        err.code == ERR_CORRUPT ? lie(k, err.msg) : miss(k, err.msg);
+        return;
+    }
     k->inserting = true;
     k->write = (struct write){.apply = apply_insert, .done = inserted, .urgent = true};
     store_post(k->remote->o.store, &k->write);
@@ -324,56 +326,16 @@ static void want_objects(struct remote_ask *k)
 
 /* --- the result --- */
 
-static bool good_text(const char *text)
-{
-    if (!text) {
-        return true;
-    }
-    for (const char *c = text; *c; c++) {
-        if ((unsigned char)*c < ' ' || *c == 0x7f) {
-            return false;
-        }
-    }
-    return utf8_valid(text, strlen(text), NULL);
-}
-
-static bool good_json(const char *text)
-{
-    CLEANUP(cleanup_json) json_t *j = NULL;
-
-    return !text || (json_read(text, strlen(text), JSON_MAX, &j, NULL) == 0 && json_is_object(j));
-}
-
-/* What a writer of ours would have written: paths stay below their folder, texts can be shown, JSON is JSON. */
-static bool good_result(const struct result *r)
-{
-    CLEANUP(sb_done) struct str clean = {0};
-
-    for (uint32_t i = 0; i < r->n_outputs; i++) {
-        const struct result_output *o = &r->outputs[i];
-        if (!*o->name || !good_text(o->name) || !fs_clean_relative(o->path, &clean) ||
-            strcmp(sb_text(&clean), ".") == 0 || o->bytes > INT64_MAX ||
-            o->object_bytes > INT64_MAX) {
-            return false;
-        }
-    }
-    for (uint32_t i = 0; i < r->n_values; i++) {
-        if (!good_text(r->values[i].name) ||
-            !utf8_valid(r->values[i].text, strlen(r->values[i].text), NULL)) {
-            return false;
-        }
-    }
-    return !r->adopted && good_text(r->run) && good_text(r->measure) && good_json(r->metrics) &&
-           good_json(r->source) && r->began_at_ms >= 0 && r->began_at_ms <= now_ms() + FUTURE_MS &&
-           r->duration_ms >= 0;
-}
-
 static void use_result(struct remote_ask *k, const char *data, size_t len)
 {
     struct err err = {0};
 
-    if (result_decode(data, len, k->arena, &k->result, &err) < 0 || !good_result(&k->result)) {
+    if (result_decode(data, len, k->arena, &k->result, &err) < 0 || k->result.adopted) {
         lie(k, "is not one of wf");
+        return;
+    }
+    if (foreign_check(&k->result, k->q.work, k->q.work_len, &err) < 0) {
+        lie(k, err.msg);
         return;
     }
     k->result.origin = k->maker;

@@ -194,7 +194,9 @@ __attribute__((unused)) static struct made make_entry(const char *name, const ch
         arena_printf(f.arena, "{\"values\":{\"name\":\"%s\"},\"work\":\"sha256:00\"}", name);
     m.e.action_len = strlen(m.e.action);
     action_key(m.e.action, m.e.action_len, &m.e.key);
-    m.e.work = "{\"command\":[\"true\"]}";
+    m.e.work =
+        content ? "{\"command\":[\"true\"],\"outputs\":[{\"name\":\"out\",\"path\":\"out.txt\"}]}"
+                : "{\"command\":[\"true\"]}";
     m.e.work_len = strlen(m.e.work);
     digest_of(m.e.work, m.e.work_len, &m.e.work_digest);
     m.out[0] = (struct result_output){.name = "out", .path = "out.txt"};
