@@ -147,6 +147,7 @@ static int clear_rest(struct gc *g, struct err *err)
     if (rc < 0 || g->stopped || g->o->dry_run) {
         return rc;
     }
+    gc_clear_live(g);
     /* Only a whole sweep for strays ends doubt. */
     rc = g->any_live || g->deadline_us > 0 ? 0 : gc_trust(g, err);
     rc = rc < 0 ? rc : gc_slice(g, &tidy, err);

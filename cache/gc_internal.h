@@ -94,6 +94,7 @@ int64_t gc_used_id(const void *used, size_t index); /* of a run's blob */
 int gc_runs(struct gc *g, struct err *err);
 /* gc_stray.c: files that no row names. */
 int gc_strays(struct gc *g, struct err *err);
+void gc_clear_live(struct gc *g); /* the locks' files of imports and adoptions that were killed */
 /* gc_space.c: gives the database's free pages back, where there are many. */
 int gc_space(struct gc *g, struct err *err);
 /* gc_verify.c: hashes what an unclean start left in doubt; gc_trust() forgets the doubt, after gc_strays() and with no run alive. */

@@ -4,6 +4,7 @@
 #include "base/db.h"
 #include "base/err.h"
 #include "base/fs.h"
+#include "base/id.h"
 #include "base/mem.h"
 #include "base/str.h"
 #include "base/units.h"
@@ -161,6 +162,39 @@ static void clear_tmp(struct gc *g)
             S_ISREG(st.st_mode) &&
             (int64_t)st.st_ctim.tv_sec * 1000 < g->oldest_live - TMP_AGE_MS) {
             unlinkat(dirfd(dir), e->d_name, 0);
+        }
+    }
+    if (dir) {
+        closedir(dir);
+    }
+}
+
+/* The lock's file of an import or an adoption that was killed: nobody holds it, and no run is known by that name or left a folder. What runs left, the next run ends with their processes. */
+static bool live_of_nobody(struct gc *g, const char *id, struct err *err)
+{
+    CLEANUP(db_row_done) struct db_row *row = NULL;
+    CLEANUP(cleanup_free) char *work = xasprintf("%s/work/%s", g->store->dir, id);
+    struct stat st;
+
+    if (strlen(id) != ID_LEN || id_time_ms(id) < 0 || store_is_live(g->store, id) ||
+        lstat(work, &st) == 0) {
+        return false;
+    }
+    int rc = db_query(store_db(g->store), SQL_GC_LIVE, &row, err, "t", id);
+    return rc == 0 && db_step(row, err) == 0;
+}
+
+void gc_clear_live(struct gc *g)
+{
+    CLEANUP(cleanup_free) char *path = store_path(g->store, "live");
+    DIR *dir = opendir(path);
+    struct err err = {0};
+    struct dirent *e;
+    int fd;
+
+    while (dir && (e = readdir(dir))) {
+        if (live_of_nobody(g, e->d_name, &err) && store_live(g->store, e->d_name, &fd, &err) == 0) {
+            store_unlive(g->store, e->d_name, fd);
         }
     }
     if (dir) {

@@ -147,6 +147,9 @@ for point in archive.sealed:kill objects.renamed:kill:2 archive.entry:kill:2; do
     ( WF_FAILPOINT=$point WF_STORE=$store "$WF" cache import c.tar.zst ) >.out 2>.err; same "killed at $point" $? 137
     check_store "$store"
     same "no entry counts yet" "$(WF_STORE=$store wf cache ls --json | jq length)" 0
+    check "it counted as a live run" [ "$(find "$store/live" -type f | wc -l)" = 1 ]
+    (WF_STORE=$store wf cache gc) >.out 2>.err
+    same "gc clears that" "$(find "$store/live" -type f | wc -l)" 0
     ( WF_STORE=$store wf cache import c.tar.zst && WF_STORE=$store wf run w.yaml -q ) >.out 2>.err
     same "the next one succeeds" "$(WF_STORE=$store wf show --json | jq -c '.counts | with_entries(select(.value > 0))')" '{"cached":3}'
 done
