@@ -12,6 +12,7 @@
 #include "base/vec.h"
 #include "cache/failpoint.h"
 #include "cache/store.h"
+#include "engine/ancestors.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -53,6 +54,8 @@ struct claims {
     int fd, live_fd;  /* fd -1: there are no locks here, and everything is taken */
     const char *mark; /* live/claims, mapped; NULL: not */
     bool accompanied;
+    bool have_ancestors; /* they are looked for once, by the first that has to wait */
+    struct ancestors ancestors;
     VEC(struct held) held; /* by record - 1 */
 };
 
@@ -157,6 +160,7 @@ void claims_free(struct claims *c)
     }
     go_alone(c);
     vec_done(&c->held);
+    vec_done(&c->ancestors.v);
     free(c);
 }
 
@@ -313,18 +317,15 @@ bool claims_who(struct claims *c, const struct digest *key, struct claim_holder 
     return found;
 }
 
-bool claims_ours(struct claims *c, const struct digest *key)
+/* By what was handed down: the run that started this one, and so on upwards. */
+static bool ours_by_name(const struct claims *c, const struct claim_holder *holder)
 {
     struct run_record at = c->self;
-    struct claim_holder holder;
     char step[sizeof(at.parent_step)];
 
-    if (!at.parent[0] || !claims_who(c, key, &holder)) {
-        return false;
-    }
-    copy_cut(step, sizeof(step), holder.step);
+    copy_cut(step, sizeof(step), holder->step);
     for (int depth = 0; depth < MAX_DEPTH && at.parent[0]; depth++) {
-        if (strcmp(at.parent, holder.run) == 0 && strcmp(at.parent_step, step) == 0) {
+        if (strcmp(at.parent, holder->run) == 0 && strcmp(at.parent_step, step) == 0) {
             return true;
         }
         if (id_time_ms(at.parent) < 0 || !read_run(c, at.parent, NULL, &at)) {
@@ -332,4 +333,31 @@ bool claims_ours(struct claims *c, const struct digest *key)
         }
     }
     return false;
+}
+
+/* By the processes above, the nearest first. */
+static bool ours_by_process(const struct claims *c, const struct claim_holder *holder)
+{
+    char step[ANCESTOR_STEP];
+
+    copy_cut(step, sizeof(step), holder->step);
+    for (size_t i = 0; i < c->ancestors.v.len; i++) {
+        const struct ancestor *a = &c->ancestors.v.items[i];
+        if (strcmp(a->run, holder->run) == 0) {
+            return a->step[0] == '\0' || strcmp(a->step, step) == 0;
+        }
+    }
+    return false;
+}
+
+bool claims_ours(struct claims *c, const struct digest *key)
+{
+    struct claim_holder holder;
+
+    if (!c->have_ancestors) {
+        c->have_ancestors = true;
+        ancestors_find(&c->ancestors);
+    }
+    return (c->self.parent[0] || c->ancestors.v.len > 0) && claims_who(c, key, &holder) &&
+           (ours_by_name(c, &holder) || ours_by_process(c, &holder));
 }

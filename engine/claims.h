@@ -39,7 +39,7 @@ void claims_release(struct claims *c, uint32_t instance); /* harmless without on
 bool claims_held(struct claims *c, const struct digest *key);
 /* Who does. False: not to be seen (it has just begun or just ended). Reads live/: for display. */
 bool claims_who(struct claims *c, const struct digest *key, struct claim_holder *ret);
-/* The holder is a step that this very run was started by, at any depth: waiting for it would never end. Free for a run that no step started. */
+/* The holder is a step that this very run was started by, at any depth: waiting for it would never end. Told by WF_RUN and WF_STEP, or where those were wiped, by the processes above. */
 bool claims_ours(struct claims *c, const struct digest *key);
 
 #endif

@@ -128,6 +128,22 @@ E
 printf 'steps:\n  self: {run: ". ./inner.sh", pass_env: [DEPTH, WF_STORE], outputs: {o: o}}\n' >self.yaml
 try 0 wf run self.yaml
 check "it is told" grep -q "is the very work of the step that started this run" "$T/inner"
+# nor where its environment was wiped
+fresh; printf 'steps:\n  self: {run: ". ./inner.sh", outputs: {o: o}}\n' >wiped.yaml
+cat >inner.sh <<E
+if ! test -e "$T/deep"; then touch "$T/deep"; env -i PATH="\$PATH" HOME="\$HOME" WF_STORE="$WF_STORE" timeout 20 "$WF" run wiped.yaml > "$T/inner" 2>&1 || exit 9; fi
+echo x > "\$WF_OUT/o"
+E
+try 0 wf run wiped.yaml
+check "it is told" grep -q "is the very work of the step that started this run" "$T/inner"
+# nor where nothing but the wf above is left
+fresh; rm "$T/deep"
+cat >inner.sh <<E
+if ! test -e "$T/deep"; then touch "$T/deep"; exec env -i PATH="\$PATH" HOME="\$HOME" WF_STORE="$WF_STORE" timeout --foreground 20 "$WF" run wiped.yaml > "$T/inner" 2>&1; fi
+echo x > "\$WF_OUT/o"
+E
+try 1 wf run wiped.yaml # its script never went on to write the output
+check "it is told" grep -q "is the very work of the step that started this run" "$T/inner"
 
 # killed between the claim and the attempt: nothing of it stays
 fresh
