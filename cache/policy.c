@@ -127,10 +127,12 @@ static bool little_change(const struct policy *p, const char *what, const char *
         sb_printf(why, "%s was not known then", what);
         return false;
     }
-    if (number(baseline, &before) && number(measure, &now)) {
+    bool same = strcmp(baseline, measure) == 0;
+    /* Without a threshold any change counts, also one past the digits that a double holds. */
+    if (number(baseline, &before) && number(measure, &now) &&
+        (p->threshold > 0 || same || before != now)) {
         return compare_numbers(p, what, baseline, measure, before, now, why);
     }
-    bool same = strcmp(baseline, measure) == 0;
     if (same) {
         sb_printf(why, "reused: %s unchanged (%s)", what, measure);
     } else {

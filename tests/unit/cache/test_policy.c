@@ -56,6 +56,17 @@ Test(cache_policy, time_tells_its_age)
     expect(&p, 100, 0, NULL, NULL, false, "no ttl says how long it is fresh");
 }
 
+/* As numbers of nanoseconds or ids: more digits than a double holds. */
+Test(cache_policy, without_a_threshold_the_last_digit_counts)
+{
+    struct policy p = {.kind = POLICY_CHANGE};
+
+    expect(&p, 1, 0, "1732161083123456789", "1732161083123456790", false,
+           "records changed (1732161083123456789 \xe2\x86\x92 1732161083123456790)");
+    expect(&p, 1, 0, "5", "4", false, "records 4 vs 5, 20% > 0%");
+    expect(&p, 1, 0, "5", "5", true, "reused: records 5 vs 5, 0% = 0%");
+}
+
 Test(cache_policy, the_future_is_stale)
 {
     struct policy p = {.kind = POLICY_TIME, .ttl_ms = DAY};
