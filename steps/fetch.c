@@ -121,6 +121,7 @@ static void on_pool(void *arg)
         source_count(f->to, true, &f->facts, &f->err) != 0) {
         return;
     }
+    f->facts.size_unknown = false;
     f->facts.have_digest = true;
     fetch_check_digest(&f->facts, f->sha256, &f->err);
 }
@@ -171,7 +172,17 @@ static void take_headers(struct file_fetch *f, const struct http_call *c)
     f->has_length = length != NULL;
     f->length = length ? strtoull(length, NULL, 10) : 0;
     f->facts.bytes = f->length;
+    f->facts.size_unknown = !f->has_length;
     f->facts.files = 1;
+}
+
+/* Many servers answer a range without a look at If-Range: what they say of the whole must be what was said at its beginning. */
+static bool of_the_same(const struct file_fetch *f, const struct http_call *c)
+{
+    const char *etag = http_header(c, "ETag"), *modified = http_header(c, "Last-Modified");
+
+    return strong(f->facts.etag) ? !etag || text_eq(etag, f->facts.etag)
+                                 : !modified || text_eq(modified, f->facts.last_modified);
 }
 
 /* "bytes 100-199/200" goes on where we are. */
@@ -180,7 +191,7 @@ static bool goes_on(const struct file_fetch *f, const struct http_call *c)
     const char *range = http_header(c, "Content-Range");
     char *end;
 
-    if (f->have == 0 || !range || strncmp(range, "bytes ", 6) != 0) {
+    if (f->have == 0 || !range || strncmp(range, "bytes ", 6) != 0 || !of_the_same(f, c)) {
         return false;
     }
     uint64_t from = strtoull(range + 6, &end, 10);

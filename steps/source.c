@@ -270,7 +270,7 @@ const char *source_measure(const struct step *step, const struct source_facts *f
     case MEASURE_RECORDS:
         return f->have_records ? arena_printf(a, "%llu", (unsigned long long)f->records) : NULL;
     case MEASURE_BYTES:
-        return arena_printf(a, "%llu", (unsigned long long)f->bytes);
+        return f->size_unknown ? NULL : arena_printf(a, "%llu", (unsigned long long)f->bytes);
     case MEASURE_FILES:
         return arena_printf(a, "%llu", (unsigned long long)f->files);
     default:

@@ -25,8 +25,9 @@ struct source_facts {
     const char *url;  /* as source_public_url() gives it; NULL: a path */
     char kind;        /* 'f' or 'd' */
     bool exec, have_records;
-    bool have_digest; /* of a URL: `digest` stands for the content */
-    bool dirty;       /* git: the work tree has changes that the commit has not */
+    bool have_digest;  /* of a URL: `digest` stands for the content */
+    bool size_unknown; /* the server did not say how much there is */
+    bool dirty;        /* git: the work tree has changes that the commit has not */
     struct digest digest;
     uint64_t bytes, files, records;
     const char *etag, *last_modified;

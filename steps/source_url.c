@@ -169,13 +169,25 @@ static void split_user(const char *base, size_t head, bool ssh, struct arena *a,
                    : ret->name;
 }
 
+/* The '@' before the ref: a ref holds no colon, but repository and path may hold another '@'. NULL: no ref is named. */
+static const char *ref_mark(const char *path)
+{
+    for (const char *colon = strchr(path, ':'); colon; colon = strchr(colon + 1, ':')) {
+        const char *at = memrchr(path, '@', (size_t)(colon - path));
+        if (at) {
+            return at;
+        }
+    }
+    return strrchr(path, '@');
+}
+
 int git_url_parse(const char *source, const char *dir, struct arena *a, struct git_url *ret,
                   struct err *err)
 {
     const char *base = source + strlen("git+"), *host = strstr(base, "://") + 3;
     bool file = text_starts(base, "file://");
     const char *path = file ? host : host + strcspn(host, "/");
-    const char *at = strrchr(path, '@');
+    const char *at = ref_mark(path);
     struct git_url u = {0};
 
     if (at) {

@@ -128,6 +128,10 @@ Test(steps_source, the_parts_of_a_git_source)
         {"git+ssh://git@h/~u/r.git@:data", "ssh://git@h/~u/r.git", "ssh://h/~u/r.git", NULL, NULL,
          "data", "git", NULL},
         {"git+file:///srv/r@main", "file:///srv/r", "/srv/r", "/srv/r", "main", NULL, NULL, NULL},
+        {"git+https://h/r@main:d/a@b.csv", "https://h/r", "https://h/r", NULL, "main", "d/a@b.csv",
+         NULL, NULL},
+        {"git+file:///srv/me@h/r@main:x:y@z", "file:///srv/me@h/r", "/srv/me@h/r", "/srv/me@h/r",
+         "main", "x:y@z", NULL, NULL},
         {"git+file://../r@main:x", "file://../r", "/w/../r", "/w/../r", "main", "x", NULL, NULL},
     };
     struct arena *a = arena_new();
@@ -158,6 +162,8 @@ struct server {
     pthread_t thread;
     const char *body;
     bool breaks_once; /* the first whole answer ends half way */
+    const char *
+        then; /* what it has from then on, as another version; ranges are answered whatever If-Range says. NULL: the same */
     int requests, not_modified, ranges;
     char last[2048];
 };
@@ -181,7 +187,8 @@ static void answer(struct server *s, int fd)
         return;
     }
     const char *range = strcasestr(buf, "Range: bytes=");
-    if (range && strcasestr(buf, "If-Range: \"v1\"")) {
+    const char *tag = s->then && !s->breaks_once ? "v2" : "v1";
+    if (range && (s->then || strcasestr(buf, "If-Range: \"v1\""))) {
         from = strtoul(range + 13, NULL, 10);
         s->ranges++;
         snprintf(head, sizeof(head),
@@ -190,13 +197,16 @@ static void answer(struct server *s, int fd)
     } else {
         snprintf(head, sizeof(head), "HTTP/1.1 200 OK\r\n");
     }
-    dprintf(fd, "%sContent-Length: %zu\r\nETag: \"v1\"\r\nConnection: close\r\n\r\n", head,
-            len - from);
+    dprintf(fd, "%sContent-Length: %zu\r\nETag: \"%s\"\r\nConnection: close\r\n\r\n", head,
+            len - from, tag);
     size_t upto = s->breaks_once ? len / 2 : len;
-    s->breaks_once = false;
     if (write(fd, s->body + from, upto - from) < 0) {
         return;
     }
+    if (s->breaks_once && s->then) {
+        s->body = s->then;
+    }
+    s->breaks_once = false;
 }
 
 static void *serve(void *arg)
@@ -271,6 +281,22 @@ Test(steps_source, a_broken_download_is_taken_up_again)
     cr_assert_eq(room_run(&r, "in"), ATTEMPT_SUCCEEDED, "%s", r.error);
     cr_assert_eq(s.ranges, 1);
     cr_assert_str_eq(room_output(&r, r.result, "data"), "0123456789abcdefghij");
+    room_close(&r);
+    server_close(&s);
+}
+
+/* Two halves of two versions would be a file that never was. */
+Test(steps_source, a_download_is_not_taken_up_in_another_version)
+{
+    struct server s;
+    struct room r;
+    server_open(&s, "0123456789abcdefghij");
+    s.breaks_once = true;
+    s.then = "ABCDEFGHIJ9876543210";
+    open_url(&r, &s, "");
+    cr_assert_eq(room_run(&r, "in"), ATTEMPT_SUCCEEDED, "%s", r.error);
+    cr_assert_geq(s.ranges, 1, "it was tried");
+    cr_assert_str_eq(room_output(&r, r.result, "data"), s.then);
     room_close(&r);
     server_close(&s);
 }
