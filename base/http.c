@@ -11,8 +11,10 @@
 #include "base/mem.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 static void settle(struct http *h);
 
@@ -27,10 +29,12 @@ static void drive(struct http *h, curl_socket_t socket, int mask)
     settle(h);
 }
 
-/* One socket that libcurl waits for. */
+/* One socket that libcurl waits for. The watch is on a descriptor of our own: libcurl may have closed its own before it says so, and where a child that was just started still holds the socket,
+ * nothing would end the watching then. */
 struct http_socket {
     struct http *http;
     curl_socket_t fd;
+    int own;
     struct watch *watch;
     int events;
 };
@@ -51,6 +55,9 @@ static int want_socket(CURL *easy, curl_socket_t fd, int what, void *arg, void *
     if (what == CURL_POLL_REMOVE) {
         if (s) {
             watch_free(s->watch);
+            if (s->own >= 0) {
+                close(s->own);
+            }
             free(s);
         }
         return 0;
@@ -60,12 +67,13 @@ static int want_socket(CURL *easy, curl_socket_t fd, int what, void *arg, void *
         s = xcalloc(1, sizeof(*s));
         s->http = h;
         s->fd = fd;
+        s->own = fcntl(fd, F_DUPFD_CLOEXEC, 3);
         h->curl->curl_multi_assign_(h->multi, fd, s);
     }
     if (!s->watch || s->events != events) {
         watch_free(s->watch);
         s->events = events;
-        s->watch = watch_new(h->loop, fd, events, on_socket, s);
+        s->watch = watch_new(h->loop, s->own, events, on_socket, s);
     }
     return s->watch ? 0 : -1;
 }
