@@ -20,6 +20,8 @@ enum { ACTION_MAX = 256 << 20 };
 struct diff {
     struct arena *arena;
     VEC(struct difference) found;
+    bool old_place,
+        new_place; /* the source's digest stands for where it lies, not for what it holds */
 };
 
 /* A byte of a name that is no UTF-8 was read as a character between U+EF80 and U+EFFF (unescape_bytes()). */
@@ -127,6 +129,31 @@ static const char *text_of(const json_t *v, const char *key)
     return json_string_value(json_object_get(v, key));
 }
 
+static const char *place_of(const char *path)
+{
+    return path ? path : "an absolute path, or one outside the workflow's folder";
+}
+
+/* Under `time` and `change` nothing is said of a source's content. False: it is no such source. */
+static bool add_source(struct diff *d, const char *part, const char *name, const json_t *old,
+                       const json_t *now)
+{
+    const char *was = text_of(old, "path"), *is = text_of(now, "path");
+
+    if (strcmp(name, "source") != 0 || !old || !now || !(d->old_place || d->new_place)) {
+        return false;
+    }
+    if (d->old_place != d->new_place) {
+        add(d, part, name, d->old_place ? "where it lies" : "what it holds",
+            d->new_place ? "where it lies" : "what it holds");
+    } else if (!text_eq(was, is)) {
+        add(d, part, "source (its path)", place_of(was), place_of(is));
+    } else {
+        add(d, part, name, "another place", "this one");
+    }
+    return true;
+}
+
 static void add_contents(struct diff *d, const char *part, const char *name, const json_t *old,
                          const json_t *now)
 {
@@ -136,6 +163,9 @@ static void add_contents(struct diff *d, const char *part, const char *name, con
     const char *was = text_of(old, "path"), *is = text_of(now, "path");
     struct difference *made;
 
+    if (!ref && add_source(d, part, name, old, now)) {
+        return;
+    }
     if (old && now && is_tree(old) != is_tree(now) && text_of(old, "digest") &&
         text_of(now, "digest")) {
         made = add(d, part, name, is_tree(old) ? "a folder" : "a file",
@@ -145,8 +175,7 @@ static void add_contents(struct diff *d, const char *part, const char *name, con
         made->folder = old && now && is_tree(old) && is_tree(now);
     } else if (!text_eq(was, is)) { /* the same content under another path */
         CLEANUP(cleanup_free) char *path = xasprintf("%s (its path)", name);
-        made = add(d, part, path, was ? was : "outside the workflow's folder",
-                   is ? is : "outside the workflow's folder");
+        made = add(d, part, path, place_of(was), place_of(is));
     } else {
         add_values(d, part, name, old, now);
         made = &d->found.items[d->found.len - 1];
@@ -491,6 +520,13 @@ static int read_document(const char *text, json_t **ret, struct err *err)
     return rc;
 }
 
+static bool by_place(const json_t *work)
+{
+    const char *policy = text_of(json_object_get(work, "options"), "policy");
+
+    return policy && strcmp(policy, "content") != 0;
+}
+
 int explain_diff(const char *old_action, const char *old_work, const char *new_action,
                  const char *new_work, struct arena *a, struct difference **ret, size_t *ret_count,
                  struct err *err)
@@ -508,6 +544,8 @@ int explain_diff(const char *old_action, const char *old_work, const char *new_a
     if (rc < 0) {
         return rc;
     }
+    d.old_place = by_place(old_static);
+    d.new_place = by_place(new_static);
     compare_documents(&d, old_static, new_static);
     compare_documents(&d, old, now);
     *ret_count = d.found.len;

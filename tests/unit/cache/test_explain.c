@@ -55,6 +55,27 @@ static void works(const char *old, const char *now, const char *lines)
     expect("{}", old, "{}", now, lines);
 }
 
+/* By `time` and `change` its digest is that of a place: nobody looked at what it holds. */
+Test(cache_explain, a_source_that_is_known_by_its_place)
+{
+#define SOURCE(digest, path)                                                                       \
+    "{\"inputs\":[{\"digest\":\"sha256:" digest "\",\"kind\":\"file\",\"name\":\"source\"" path    \
+    "}]}"
+    const char *content = "{}", *place = "{\"options\":{\"policy\":\"time\"}}";
+    const char *a = SOURCE(A64, ""), *b = SOURCE(B64, "");
+
+    expect(a, place, b, place, "input source: another place \xe2\x86\x92 this one\n");
+    expect(SOURCE(A64, ",\"path\":\"a\""), place, SOURCE(B64, ",\"path\":\"b\""), place,
+           "input source (its path): a \xe2\x86\x92 b\n");
+    expect(a, content, b, place,
+           "policy: new (time)\n"
+           "input source: what it holds \xe2\x86\x92 where it lies\n");
+    expect(a, content, b, content,
+           "input source: content changed (sha256:12ab34cd\xe2\x80\xa6 \xe2\x86\x92 "
+           "9f03bbbb\xe2\x80\xa6)\n");
+#undef SOURCE
+}
+
 Test(cache_explain, nothing_differs)
 {
     expect("{\"work\":\"sha256:1\"}", "{\"a\":1}", "{\"work\":\"sha256:2\"}", "{\"a\":1}", "");
