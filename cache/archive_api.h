@@ -26,6 +26,7 @@ struct err;
     X(archive_entry_size_is_set)                                                                   \
     X(archive_entry_filetype)                                                                      \
     X(archive_entry_perm)                                                                          \
+    X(archive_entry_sparse_count)                                                                  \
     X(archive_write_new)                                                                           \
     X(archive_write_free)                                                                          \
     X(archive_write_close)                                                                         \

@@ -21,6 +21,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <string.h>
+#include <sys/statvfs.h>
 #include <unistd.h>
 
 enum {
@@ -29,6 +30,7 @@ enum {
     DOCUMENT_MAX = 64 << 20, /* an action names each input: far above what any step has */
     PER_SLICE = 256,
     SLICE_BYTES = 16 << 20,
+    ROOM_ASKED = 1 << 20, /* a smaller object is just written */
 };
 
 struct incoming {
@@ -188,6 +190,22 @@ static int write_content(struct import *m, int fd, const char *tmp, uint64_t siz
                : bad(m, err, "holds an object that is not what its name says");
 }
 
+/* A few bytes of an archive can stand for more than any disk holds: known before the disk is full. */
+static int check_room(struct import *m, uint64_t size, struct err *err)
+{
+    struct statvfs fs;
+
+    if (size < ROOM_ASKED || statvfs(store_dir(m->store), &fs) != 0 ||
+        size <= (uint64_t)fs.f_bavail * fs.f_frsize) {
+        return 0;
+    }
+    return err_set(
+        err, ERR_IO, ENOSPC,
+        "%s holds an object of %llu bytes, for which the disk that holds the store %s has "
+        "no room; what came before it is kept",
+        m->name, (unsigned long long)size, store_dir(m->store));
+}
+
 static int take_object(struct import *m, struct archive_entry *e, const struct digest *d,
                        struct err *err)
 {
@@ -197,12 +215,16 @@ static int take_object(struct import *m, struct archive_entry *e, const struct d
         m->report.known_objects++;
         return m->api->archive_read_data_skip_(m->archive) == ARCHIVE_OK ? 0 : unreadable(m, err);
     }
+    int rc = check_room(m, size, err);
+    if (rc < 0) {
+        return rc;
+    }
     CLEANUP(cleanup_free) char *tmp = store_tmp(m->store);
     CLEANUP(cleanup_close) int fd = open(tmp, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
     if (fd < 0) {
         return err_set(err, ERR_IO, errno, "cannot make %s", tmp);
     }
-    int rc = write_content(m, fd, tmp, size, d, err);
+    rc = write_content(m, fd, tmp, size, d, err);
     int sys = rc < 0 ? 0 : object_seal(fd, (m->api->archive_entry_perm_(e) & 0111) != 0);
     rc = sys < 0 ? err_set(err, ERR_IO, -sys, "cannot seal %s", tmp) : rc;
     FAILPOINT("archive.sealed");
@@ -303,6 +325,9 @@ static int parse_entry(struct import *m, const struct str *text, const struct di
     }
     const char *workflow = json_string_value(json_object_get(line, "workflow"));
     const char *step = json_string_value(json_object_get(line, "step"));
+    if (!foreign_text(workflow) || !foreign_text(step)) {
+        return bad(m, err, "holds an entry whose names cannot be shown");
+    }
     *ret = (struct incoming){0};
     struct entry_new *e = &ret->e;
     e->key = *key;
@@ -372,7 +397,7 @@ static int take_end(struct import *m, struct archive_entry *header, struct err *
     const json_t *objects = json_object_get(line, "objects");
     if ((uint64_t)json_integer_value(entries) != m->members_entries ||
         (uint64_t)json_integer_value(objects) != m->members_objects) {
-        return bad(m, err, "holds less than its end says");
+        return bad(m, err, "does not hold what its end counts");
     }
     m->ended = true;
     return 0;
@@ -393,8 +418,8 @@ static int take_member(struct import *m, struct archive_entry *e, struct err *er
     struct digest d;
 
     if (!path || m->api->archive_entry_filetype_(e) != AE_IFREG ||
-        m->api->archive_entry_hardlink_(e) || !m->api->archive_entry_size_is_set_(e) ||
-        m->api->archive_entry_size_(e) < 0 || m->ended) {
+        m->api->archive_entry_hardlink_(e) || m->api->archive_entry_sparse_count_(e) > 0 ||
+        !m->api->archive_entry_size_is_set_(e) || m->api->archive_entry_size_(e) < 0 || m->ended) {
         return bad(m, err, "holds something that wf does not write");
     }
     if (named(path, "objects/", &d)) {
@@ -441,7 +466,7 @@ static int read_head(struct import *m, struct err *err)
             err, ERR_UNSUPPORTED, 0,
             "%s has the format %lld (written by wf %.40s); this wf reads %d: use a newer "
             "wf, nothing was imported",
-            m->name, (long long)format, by ? by : "?", ARCHIVE_FORMAT);
+            m->name, (long long)format, by && foreign_text(by) ? by : "?", ARCHIVE_FORMAT);
     }
     return 0;
 }

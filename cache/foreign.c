@@ -19,7 +19,7 @@ static int not_wfs(struct err *err)
     return err_set(err, ERR_CORRUPT, 0, "is not one of wf");
 }
 
-static bool good_text(const char *text)
+bool foreign_text(const char *text)
 {
     if (!text) {
         return true;
@@ -43,7 +43,7 @@ static bool good_output(const struct result_output *o)
 {
     CLEANUP(sb_done) struct str clean = {0};
 
-    return *o->name && good_text(o->name) && fs_clean_relative(o->path, &clean) &&
+    return *o->name && foreign_text(o->name) && fs_clean_relative(o->path, &clean) &&
            strcmp(sb_text(&clean), ".") != 0 && o->bytes <= INT64_MAX &&
            o->object_bytes <= INT64_MAX && (o->kind == OBJECT_TREE || o->bytes == o->object_bytes);
 }
@@ -67,12 +67,12 @@ static bool good_form(const struct result *r)
     }
     for (uint32_t i = 0; i < r->n_values; i++) {
         const struct result_value *v = &r->values[i];
-        if (!good_text(v->name) || !utf8_valid(v->text, strlen(v->text), NULL)) {
+        if (!foreign_text(v->name) || !utf8_valid(v->text, strlen(v->text), NULL)) {
             return false;
         }
     }
-    return (!r->has_log || r->log_bytes <= INT64_MAX) && good_text(r->run) &&
-           good_text(r->measure) && good_text(r->origin) && good_json(r->metrics) &&
+    return (!r->has_log || r->log_bytes <= INT64_MAX) && foreign_text(r->run) &&
+           foreign_text(r->measure) && foreign_text(r->origin) && good_json(r->metrics) &&
            good_json(r->source) && good_json(r->adopted) && good_times(r);
 }
 

@@ -6,11 +6,15 @@
 
 #include "cache/manifest.h"
 
+#include <stdbool.h>
 #include <stddef.h>
 
 struct err;
 struct result;
 struct store;
+
+/* UTF-8 without control characters: can be shown on a terminal. NULL is. */
+bool foreign_text(const char *text);
 
 /* Its outputs and values are those that the work (JSON, steps/action.h) declares, each once, with the declared paths and checks; paths stay below their folder, texts can be shown, JSON is JSON,
  * times are believable. ERR_CORRUPT with words that follow upon "the result of X". */

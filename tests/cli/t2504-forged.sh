@@ -68,4 +68,14 @@ try 0 wf cache import late.tar
 says '1 left out'
 try 0 wf run flow.yaml
 check_out one.o 1
+
+# A few bytes that stand for more than any disk holds, and names that a terminal would obey.
+for how in sparse huge shown; do
+    "$forge" tar good.tar $how.tar $how || fail "cannot forge"
+    export WF_STORE=$T/$how
+    try 4 timeout 20 "$WF" cache import $how.tar
+    same "$how: nothing came of it" "$(sqlite3 "$WF_STORE/wf.db" 'SELECT COUNT(*) FROM entries')" 0
+    check "$how: nothing was written" test "$(du -sm "$WF_STORE" | cut -f1)" -lt 10
+    check_store "$WF_STORE"
+done
 finish

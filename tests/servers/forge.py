@@ -1,7 +1,8 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
 """Results that wf never made, for tests: forge.py cache DIR HOW, or forge.py tar IN OUT HOW (both tars without compression). Each result is altered as HOW says, and all that names it is made to fit, so
-that every digest is right: renamed, fewer, twice, moved, value, emptied, leads-out, below-file, heavier, longer, adopted, late (tar: entries before their objects)."""
+that every digest is right: renamed, fewer, twice, moved, value, emptied, leads-out, below-file, heavier, longer, adopted, late (tar: entries before their objects), sparse
+and huge (tar: an object that is said to be as large as no disk), shown (tar: names that a terminal would obey)."""
 import hashlib
 import io
 import json
@@ -176,17 +177,29 @@ def forge_tar(source, target, how):
             a, r = head["action"], head["result"]
             new = forge(rest[a:a + r], how, put)
             head["result"] = len(new)
+            if how == "shown":
+                head["step"] = "one\x1b[2J"
             members[i] = (name, mode, json.dumps(head).encode() + b"\n" + rest[:a] + new + rest[a + r:])
     head, end = members[0], members[-1]
     objects = added + [m for m in members if m[0].startswith("objects/")]
     entries = [m for m in members if m[0].startswith("entries/")]
     counts = json.dumps({"entries": len(entries), "objects": len(objects)}).encode()
     ordered = entries + objects if how == "late" else objects + entries
-    with tarfile.open(target, "w", format=tarfile.USTAR_FORMAT) as tar:
+    with tarfile.open(target, "w", format=tarfile.PAX_FORMAT) as tar:
         for name, mode, data in [head] + ordered + [(end[0], end[1], counts + b"\n")]:
             info = tarfile.TarInfo(name)
             info.size, info.mode = len(data), mode
+            if how == "sparse" and name.startswith("objects/"):
+                info.pax_headers = {"GNU.sparse.major": "1", "GNU.sparse.minor": "0",
+                                    "GNU.sparse.name": name, "GNU.sparse.realsize": str(1 << 50)}
+                data = b"1\n1125899906842000\n1\n".ljust(512, b"\0") + b"x"
+                info.size = len(data)
             tar.addfile(info, io.BytesIO(data))
+            if how == "huge" and name.startswith("objects/"):
+                size, info.size = info.size, 1 << 60
+                tar.fileobj.seek(-((size + 511) // 512 * 512) - 512, os.SEEK_CUR)
+                tar.fileobj.write(info.tobuf(tarfile.GNU_FORMAT))
+                tar.fileobj.seek(0, os.SEEK_END)
 
 
 if sys.argv[1] == "cache":
