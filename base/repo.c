@@ -363,10 +363,19 @@ int repo_check_out(const char *repo, const struct repo_found *f, const char *to,
 
 /* --- a work tree --- */
 
+/* What no manifest of a folder holds either (cache/manifest.h), and git only ignores. */
+static bool left_out(const char *path)
+{
+    CLEANUP(cleanup_free) char *whole = xasprintf("/%s/", path);
+
+    return strstr(whole, "/__pycache__/") || strstr(whole, "/.ipynb_checkpoints/");
+}
+
 static int on_change(const char *path, unsigned flags, void *arg)
 {
-    (void)path;
-    (void)flags;
+    if ((flags & GIT_STATUS_IGNORED) && left_out(path)) {
+        return 0;
+    }
     *(bool *)arg = true;
     return 1; /* one is enough */
 }
@@ -438,7 +447,8 @@ int repo_dirty(const char *path, size_t max_files, bool *ret, struct err *err)
 
 int repo_changed(const char *path, bool *ret, struct err *err)
 {
-    return compare(path, SIZE_MAX, GIT_STATUS_OPT_INCLUDE_UNTRACKED, ret, err);
+    return compare(path, SIZE_MAX,
+                   GIT_STATUS_OPT_INCLUDE_UNTRACKED | GIT_STATUS_OPT_INCLUDE_IGNORED, ret, err);
 }
 
 const char *repo_library_version(void)

@@ -45,7 +45,7 @@ int repo_check_out(const char *repo, const struct repo_found *f, const char *to,
 /* Is something that git tracks at or below `path` (in a work tree) changed against HEAD? Files it does not track do not count. More than max_files in the index: it is not looked at.
  * 0: told. 1: no work tree, or not looked at. Negative: error. */
 int repo_dirty(const char *path, size_t max_files, bool *ret, struct err *err);
-/* The same without a bound, and files that git neither tracks nor ignores count: does the work tree hold at `path` just what HEAD does? */
+/* The same without a bound, and files that git does not track or ignores count: does the work tree hold at `path` just what HEAD does? Only what is no part of any folder here (__pycache__, .ipynb_checkpoints) may be ignored. */
 int repo_changed(const char *path, bool *ret, struct err *err);
 /* The path below the work tree that it lies in ("" is the root), owned by the caller; NULL: no work tree. */
 char *repo_path_in(const char *path);

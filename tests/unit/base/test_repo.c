@@ -77,6 +77,16 @@ Test(base_repo, a_commit_is_found_and_written_out)
     cr_assert_eq(repo_dirty(dir, 1, &dirty, &err), 1, "too many to look at");
     cr_assert_eq(repo_changed(dir, &dirty, &err), 0);
     cr_assert(dirty, "but it is not what HEAD has");
+    run(dir,
+        "rm -rf out; mkdir d/__pycache__; echo 1 >d/__pycache__/x.pyc; "
+        "printf '*.pyc\\n*.csv\\n' >.git/info/exclude",
+        &id);
+    CLEANUP(cleanup_free) char *data = fs_join(dir, "d");
+    cr_assert_eq(repo_changed(data, &dirty, &err), 0);
+    cr_assert_not(dirty, "what is no part of a folder may be ignored");
+    run(dir, "echo 1 >d/ignored.csv", &id);
+    cr_assert_eq(repo_changed(data, &dirty, &err), 0);
+    cr_assert(dirty, "an ignored file is there as well");
     static const char *const wrong[][2] = {
         {"HEAD", "nosuch"}, {"nosuch", "d"}, {"HEAD", "../d"}, {"HEAD", "d/l"}, {"HEAD:d", ""}};
     for (size_t i = 0; i < ARRAY_LEN(wrong); i++) {
