@@ -90,8 +90,33 @@ static int parse_s3(struct remote *r, const char *url, struct err *err)
     return s3_new(&r->s3, err);
 }
 
+/* A password with / or ? or # in it ends the host's part too early, and its rest would be shown as a path: then there is an @ behind, and before it no port that is a number. */
+static bool may_show_password(const char *url)
+{
+    const char *authority = strstr(url, "://");
+    authority = authority ? authority + 3 : url;
+    size_t len = strcspn(authority, "/?#");
+    const char *colon = memchr(authority, ':', len);
+
+    return strchr(authority + len, '@') && !memchr(authority, '@', len) && colon &&
+           strspn(colon + 1, "0123456789") != (size_t)(authority + len - colon - 1);
+}
+
 int remote_parse(struct remote *r, const char *url, struct err *err)
 {
+    const char *end = strncasecmp(url, "s3://", 5) == 0 ? url + 5 + strcspn(url + 5, "/") : url;
+
+    if (may_show_password(url)) {
+        return err_set(
+            err, ERR_USAGE, 0,
+            "the shared cache's URL (not shown, it may hold a password) names no port: in "
+            "a user and a password write / as %%2F, ? as %%3F, # as %%23, @ as %%40");
+    }
+    if (end > url && memchr(url, '@', (size_t)(end - url))) {
+        return err_set(err, ERR_USAGE, 0,
+                       "the shared cache's URL names a user before the bucket: the keys for s3:// "
+                       "come from AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY");
+    }
     if (strncasecmp(url, "s3://", 5) == 0) {
         r->name = xstrdup(url);
         return parse_s3(r, url, err);

@@ -119,7 +119,8 @@ static bool ask(struct remote *r, const char *name)
 Test(cache_remote, urls)
 {
     const char *const bad[] = {
-        "", "cache.example.org", "ftp://x/", "http://x/?a=b", "http:///x", "s3://", "http://u:p@/"};
+        "",      "cache.example.org", "ftp://x/",        "http://x/?a=b",   "http:///x",
+        "s3://", "http://u:p@/",      "http://u:p/x@h/", "http://u:p?x@h/", "s3://u:p@b/x"};
     struct remote *r = NULL;
     struct err err = {0};
 
