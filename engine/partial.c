@@ -5,6 +5,7 @@
 #include "base/mem.h"
 #include "engine/dry.h"
 #include "engine/run_impl.h"
+#include "workflows/expr.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -89,6 +90,19 @@ static int find_outside(struct run *r, const struct dry *d, uint32_t needed, uin
     return 0;
 }
 
+/* Order alone is not all where default() covers what is read: it covers a skipped step, not one that is left aside. */
+static bool reads(const struct step *m, uint32_t step)
+{
+    for (uint32_t k = 0; k < m->n_reads; k++) {
+        const struct expr_name *n = m->reads[k];
+        if (n->root == ROOT_STEPS && n->step == step && n->field != FIELD_STATUS &&
+            n->field != FIELD_CACHED) {
+            return true;
+        }
+    }
+    return false;
+}
+
 static int find_all_outside(struct run *r, struct err *err)
 {
     struct dry_options o = {.plan = r->plan,
@@ -104,7 +118,7 @@ static int find_all_outside(struct run *r, struct err *err)
     for (uint32_t s = 0; s < r->wf->n_steps && rc == 0; s++) {
         const struct step *m = &r->wf->steps[s];
         for (uint32_t k = 0; k < m->n_needs && rc == 0 && step_inside(r, s); k++) {
-            if (!m->needs[k].order_only) {
+            if (!m->needs[k].order_only || reads(m, m->needs[k].step)) {
                 rc = find_outside(r, d, m->needs[k].step, s, err);
             }
         }
