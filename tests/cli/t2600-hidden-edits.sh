@@ -7,29 +7,22 @@ cat >tick.c <<'E'
 #define _GNU_SOURCE
 #include <dlfcn.h>
 #include <sys/stat.h>
-static int cut(int rc, struct stat *st)
-{
-    if (rc == 0) {
-        st->st_mtim.tv_nsec = st->st_ctim.tv_nsec = 0;
+#define CUT(name, type, params, args)                             \
+    int name params                                               \
+    {                                                             \
+        int rc = ((int(*) params)dlsym(RTLD_NEXT, #name))args;    \
+        if (rc == 0) {                                            \
+            st->st_mtim.tv_nsec = st->st_ctim.tv_nsec = 0;        \
+        }                                                         \
+        return rc;                                                \
     }
-    return rc;
-}
-int stat(const char *p, struct stat *st)
-{
-    return cut(((int (*)(const char *, struct stat *))dlsym(RTLD_NEXT, "stat"))(p, st), st);
-}
-int lstat(const char *p, struct stat *st)
-{
-    return cut(((int (*)(const char *, struct stat *))dlsym(RTLD_NEXT, "lstat"))(p, st), st);
-}
-int fstat(int fd, struct stat *st)
-{
-    return cut(((int (*)(int, struct stat *))dlsym(RTLD_NEXT, "fstat"))(fd, st), st);
-}
-int fstatat(int fd, const char *p, struct stat *st, int flags)
-{
-    return cut(((int (*)(int, const char *, struct stat *, int))dlsym(RTLD_NEXT, "fstatat"))(fd, p, st, flags), st);
-}
+#define ALL(s)                                                                                        \
+    CUT(stat##s, s, (const char *p, struct stat##s *st), (p, st))                                     \
+    CUT(lstat##s, s, (const char *p, struct stat##s *st), (p, st))                                    \
+    CUT(fstat##s, s, (int fd, struct stat##s *st), (fd, st))                                          \
+    CUT(fstatat##s, s, (int fd, const char *p, struct stat##s *st, int flags), (fd, p, st, flags))
+ALL()
+ALL(64)
 E
 "${CC:-cc}" -shared -fPIC -o tick.so tick.c -ldl 2>cc.err || skip "no C compiler: $(head -1 cc.err)"
 ticking() { ASAN_OPTIONS=${ASAN_OPTIONS:-detect_leaks=0}:verify_asan_link_order=0 LD_PRELOAD="$T/tick.so" "$WF" "$@"; }
