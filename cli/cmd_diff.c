@@ -80,7 +80,9 @@ static void add_step(const struct diffing *x, const struct step_diff *s)
     }
     /* The status stands in the line above. */
     size_t skip = s->n_results > 0 && text_eq(s->results[0].part, "status") ? 1 : 0;
-    differences_text(s->results + skip, s->n_results - skip, SHOWN, "  ", "", x->out);
+    if (s->n_results > skip) {
+        differences_text(s->results + skip, s->n_results - skip, SHOWN, "  ", "", x->out);
+    }
 }
 
 static void add_name(struct str *names, uint32_t n, const char *name)
