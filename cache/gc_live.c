@@ -11,6 +11,7 @@
 #include "cache/gc_internal.h"
 
 #include <dirent.h>
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -107,6 +108,9 @@ int gc_find_live(struct gc *g, struct err *err)
     struct dirent *e;
     int rc = 0;
 
+    if (!dir && errno != ENOENT) {
+        return err_set(err, ERR_IO, errno, "cannot see which runs are alive: %s", path);
+    }
     g->any_live = false;
     while (dir && rc >= 0 && (e = readdir(dir))) {
         if (strlen(e->d_name) != ID_LEN || !store_is_live(g->store, e->d_name)) {
@@ -131,7 +135,7 @@ bool gc_anybody(struct gc *g)
     CLEANUP(cleanup_free) char *path = store_path(g->store, "live");
     DIR *dir = opendir(path);
     struct dirent *e;
-    bool found = false;
+    bool found = !dir && errno != ENOENT; /* who cannot look takes nothing */
 
     while (dir && !found && (e = readdir(dir))) {
         found = strlen(e->d_name) == ID_LEN && store_is_live(g->store, e->d_name);

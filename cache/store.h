@@ -78,6 +78,7 @@ void store_unlive(struct store *s, const char *run, int fd);
 /* After store_live(), before anything of the store is relied on: waits for the write transaction that is under way, if any. Whoever removes files looks, at the beginning of its transaction, whether
  * runs are alive; those that come later know by this that it has ended. Blocking, for milliseconds. */
 void store_settle(struct store *s);
-bool store_is_live(struct store *s, const char *run); /* somebody (maybe we) holds it */
+/* Somebody (maybe we) holds it, or it cannot be told (no free descriptor). */
+bool store_is_live(struct store *s, const char *run);
 
 #endif

@@ -228,5 +228,8 @@ bool store_is_live(struct store *s, const char *run)
     CLEANUP(cleanup_free) char *path = live_path(s, run);
     CLEANUP(cleanup_close) int fd = open(path, O_RDONLY | O_CLOEXEC);
 
-    return fd >= 0 && flock(fd, LOCK_SH | LOCK_NB) != 0 && errno == EWOULDBLOCK;
+    if (fd < 0) { /* who cannot look must not take a run for dead */
+        return errno != ENOENT && errno != ENOTDIR;
+    }
+    return flock(fd, LOCK_SH | LOCK_NB) != 0 && errno == EWOULDBLOCK;
 }

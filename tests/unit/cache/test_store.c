@@ -1,12 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "base/db.h"
 #include "cache/failpoint.h"
+#include "cache/gc.h"
 #include "fixture.h"
 
 #include <sched.h>
 #include <signal.h>
 #include <sys/file.h>
 #include <sys/mount.h>
+#include <sys/resource.h>
 #include <time.h>
 
 TestSuite(cache_store, .init = setup, .fini = teardown);
@@ -747,4 +749,27 @@ Test(cache_store, large_logs_are_checkpointed)
     cr_expect_eq(sql_number("SELECT COUNT(*) FROM entries"), COUNT);
     free(action);
     free(m);
+}
+
+Test(cache_store, without_descriptors_nobody_is_taken_for_dead)
+{
+    struct gc_options o = {.unused_for_ms = 1};
+    struct gc_report report;
+    struct rlimit before, none;
+    struct err err = {0};
+    int fd;
+
+    cr_assert_eq(store_live(f.s, "R1", &fd, &err), 0);
+    cr_assert_eq(getrlimit(RLIMIT_NOFILE, &before), 0);
+    none = before;
+    none.rlim_cur = 0;
+    cr_assert_eq(setrlimit(RLIMIT_NOFILE, &none), 0);
+    bool live = store_is_live(f.s, "R1"), other = store_is_live(f.s, "R2");
+    int rc = cache_gc(f.s, &o, &report, &err);
+    cr_assert_eq(setrlimit(RLIMIT_NOFILE, &before), 0);
+    cr_expect(live && other);
+    cr_expect_lt(rc, 0);
+    cr_expect(store_is_live(f.s, "R1"));
+    cr_expect_not(store_is_live(f.s, "R2"));
+    store_unlive(f.s, "R1", fd);
 }
