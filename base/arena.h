@@ -33,7 +33,7 @@ bool arena_is_image(const struct arena *a);
 int arena_image_save(const struct arena *a, const void *root, const unsigned char tag[32],
                      const char *path, struct err *err);
 /* Maps `path` copy-on-write at the fixed address. 0: *ret_arena (owned by the caller) and *ret_root are set.
- * Positive 1: no usable image (absent, another tag, damaged: its SHA-256 is checked, or the range is taken). */
+ * Positive 1: no usable image (absent, another tag, damaged: a sum of 256 bits over all of it is checked, which finds rot and torn files but is no proof against a forger; or the range is taken). */
 int arena_image_load(const char *path, const unsigned char tag[32], struct arena **ret_arena,
                      void **ret_root, struct err *err);
 /* Gives back the memory of a large loaded image (20 MiB and more) that nobody changed or will change: what is looked at again is read from its file. From the first call on, writing into what was loaded is a

@@ -220,6 +220,9 @@ int adopt_store(struct store *s, const struct adoption *a, int64_t *ret_id, stru
 
     id_new(id); /* as a live run: gc leaves the files that are not yet named */
     int rc = store_live(s, id, &live, err);
+    if (rc == 0) {
+        store_settle(s); /* what a removal under way takes is gone before we look what is there */
+    }
     if (rc == 0 && a->entry) {
         rc = read_earlier(s, a, arena, &e, &r, err);
     }

@@ -505,6 +505,7 @@ int archive_import(struct store *s, int fd, const char *name, const struct archi
     int rc = archive_api_open(&m->api, err);
     rc = rc < 0 ? rc : store_live(s, id, &live, err);
     if (rc == 0) {
+        store_settle(s); /* what a removal under way takes is gone before we look what is there */
         m->archive = m->api->archive_read_new_();
         m->hash = digest_new();
         m->piece = xmalloc(PIECE);

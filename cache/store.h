@@ -5,15 +5,20 @@
  *                 wf.db-writer     flock: held exclusively around every write transaction and checkpoint of any process
  *                 store.lock       flock: shared by all who use the store, exclusive for a migration
  *                 id               the store's own identity (a ULID), in the labels of containers
- *                 live/RUN         flock: held by the process that owns that run; what it works on, for people (engine/claims.h)
+ *                 synced, tidied   empty; their times say when the store was last brought to disk, and last tidied
+ *                 live/RUN         flock: held by the process that owns that run; what it works on, for people (engine/claims.h). Imports and adoptions too
  *                 live/claims      locks on keys that are worked on just now
+ *                 live/gc          flock: one housekeeping at a time
+ *                 live/verify      flock: one repair at a time
  *                 objects/ab/cd…   content by SHA-256, 0444 or 0555, mtime 1 Jan 2000
  *                 work/RUN/        attempt folders and materialised outputs of a live run
  *                 logs/RUN/        logs of attempts that are not kept as objects
- *                 plans/HEX        compiled plans: deleted at will
+ *                 plans/HEX.plan   compiled plans: deleted at will
+ *                 plans/HEX.source what was learnt of a URL, for a conditional request: deleted at will
  *                 folders/HEX      what was in folders that steps read, for explanations alone (folder_list.h): deleted at will
- *                 sources/         bare copies of git repositories that steps read, each removed 30 days after its last use
+ *                 sources/HEX.git  bare copies of git repositories that steps read, each with a .lock beside it (sources.h)
  *                 trash/           what is being removed
+ *                 tmp/             what is being written
  *
  * Threads: one loop thread (reads through store_db(), all callbacks), one writer thread with the only writing connection. */
 #ifndef WF_CACHE_STORE_H

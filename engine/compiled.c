@@ -8,6 +8,7 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "base/str.h"
+#include "base/units.h"
 #include "base/vec.h"
 #include "cache/store.h"
 
@@ -22,6 +23,8 @@
 enum {
     FORMAT = 1,
     KEPT_PLANS = 50,
+    KEPT_SOURCES = 10000,
+    KEPT_SOURCES_S = 60 * 86400,
     PARAMS_MAX = 64 << 20,
 };
 #define KEPT_BYTES ((uint64_t)512 << 20)
@@ -160,10 +163,25 @@ int compiled_load(struct store *s, const struct digest *tag, struct arena **ret_
     return 0;
 }
 
+/* What lies in plans/: compiled plans, and beside them what was learnt of URLs (steps/question_work.c). A small memory must not go because many plans came, nor a plan because of many URLs. */
+enum lying { LYING_PLAN, LYING_SOURCE, LYING_COUNT };
+static const struct {
+    size_t most;
+    uint64_t bytes;
+    int64_t age_s; /* since it was made, or used; 0: no bound */
+} bounds[LYING_COUNT] = {
+    [LYING_PLAN] = {KEPT_PLANS, KEPT_BYTES, 0},
+    [LYING_SOURCE] = {KEPT_SOURCES, KEPT_BYTES, KEPT_SOURCES_S},
+};
+
 struct kept {
     char *name;
     int64_t mtime_ns;
     uint64_t bytes;
+};
+struct kepts {
+    struct kept *items;
+    size_t len, cap;
 };
 
 static int by_age(const void *a, const void *b)
@@ -173,11 +191,30 @@ static int by_age(const void *a, const void *b)
     return x->mtime_ns > y->mtime_ns ? -1 : x->mtime_ns < y->mtime_ns;
 }
 
-static void prune(struct store *s)
+static void prune_kind(int dir, enum lying kind, struct kept *all, size_t n, const char *own)
+{
+    int64_t oldest_ns = (now_ms() / 1000 - bounds[kind].age_s) * 1000000000;
+    uint64_t bytes = 0;
+
+    if (n > 0) {
+        qsort(all, n, sizeof(*all), by_age);
+    }
+    for (size_t i = 0; i < n; i++) {
+        bytes += all[i].bytes;
+        bool old = bounds[kind].age_s > 0 && all[i].mtime_ns < oldest_ns;
+        if ((i >= bounds[kind].most || bytes > bounds[kind].bytes || old) &&
+            !text_eq(all[i].name, own)) {
+            (void)unlinkat(dir, all[i].name, 0);
+        }
+        free(all[i].name);
+    }
+}
+
+/* `own`: the plan just written stays, whatever the clock says of the others. */
+static void prune(struct store *s, const char *own)
 {
     CLEANUP(cleanup_free) char *dir = store_path(s, "plans");
-    VEC(struct kept) all = {0};
-    uint64_t bytes = 0;
+    struct kepts kinds[LYING_COUNT] = {0};
     DIR *d = opendir(dir);
     struct dirent *e;
 
@@ -189,22 +226,15 @@ static void prune(struct store *s)
         if (e->d_name[0] == '.' || fstatat(dirfd(d), e->d_name, &st, AT_SYMLINK_NOFOLLOW) != 0) {
             continue;
         }
-        *vec_push(&all) =
+        *vec_push(&kinds[text_ends(e->d_name, ".source") ? LYING_SOURCE : LYING_PLAN]) =
             (struct kept){.name = xstrdup(e->d_name),
                           .mtime_ns = st.st_mtim.tv_sec * 1000000000 + st.st_mtim.tv_nsec,
                           .bytes = (uint64_t)st.st_size};
     }
-    if (all.len > 0) {
-        qsort(all.items, all.len, sizeof(*all.items), by_age);
+    for (int k = 0; k < LYING_COUNT; k++) {
+        prune_kind(dirfd(d), (enum lying)k, kinds[k].items, kinds[k].len, own);
+        vec_done(&kinds[k]);
     }
-    for (size_t i = 0; i < all.len; i++) {
-        bytes += all.items[i].bytes;
-        if (i >= KEPT_PLANS || (i > 0 && bytes > KEPT_BYTES)) {
-            (void)unlinkat(dirfd(d), all.items[i].name, 0);
-        }
-        free(all.items[i].name);
-    }
-    vec_done(&all);
     (void)closedir(d);
 }
 
@@ -226,6 +256,6 @@ void compiled_save(struct store *s, struct plan *p)
     } else if (rc > 0) {
         log_debug("plan", "the compiled plan points outside itself and was not kept");
     } else {
-        prune(s);
+        prune(s, strrchr(path, '/') + 1);
     }
 }

@@ -13,8 +13,10 @@
 #include "steps/asker.h"
 #include "steps/container.h"
 
+#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 
 struct work_job {
     struct asker *k;
@@ -140,13 +142,19 @@ static char *memory_of(struct work_job *j, const char *url)
     return xasprintf("%s/%s.source", plans, hex);
 }
 
+/* Its time is that of its last use: the oldest go first. */
 static bool earlier_fetch(struct work_job *j, const char *url, struct source_facts *ret)
 {
     CLEANUP(cleanup_free) char *path = memory_of(j, url);
     CLEANUP(sb_done) struct str json = {0};
 
-    return fs_read_file(path, 1 << 20, &json, NULL) == 0 &&
-           source_read_json(sb_text(&json), j->prepared->arena, ret);
+    if (fs_read_file(path, 1 << 20, &json, NULL) != 0) {
+        return false;
+    }
+    if (!j->k->w->look_only) {
+        (void)utimensat(AT_FDCWD, path, NULL, 0);
+    }
+    return source_read_json(sb_text(&json), j->prepared->arena, ret);
 }
 
 static void remember_fetch(struct work_job *j, const char *url, const struct source_facts *facts)

@@ -5,15 +5,18 @@
 #include "base/fs.h"
 #include "base/mem.h"
 #include "base/str.h"
+#include "base/units.h"
 #include "cache/store.h"
 #include "engine/compiled.h"
 #include "engine/plan.h"
 #include "engine/prior.h"
 
 #include <criterion/criterion.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 static const char text[] =
@@ -221,6 +224,52 @@ Test(engine_plan, a_damaged_compiled_plan_is_parsed_again)
     cr_expect_not_null(again.plan->unsaved);
     cr_expect_eq(again.plan->n, 7);
     close_plan(&again);
+}
+
+static void put(const char *name, int64_t age_s)
+{
+    CLEANUP(cleanup_free) char *below = xasprintf("plans/%s", name);
+    CLEANUP(cleanup_free) char *path = store_path(store, below);
+    int64_t then = now_ms() / 1000 - age_s;
+    struct timespec times[2] = {{.tv_sec = then}, {.tv_sec = then}};
+
+    cr_assert_eq(fs_write_file(path, "x", 1, 0600, false, NULL), 0);
+    cr_assert_eq(utimensat(AT_FDCWD, path, times, 0), 0);
+}
+
+static bool there(const char *name)
+{
+    CLEANUP(cleanup_free) char *below = xasprintf("plans/%s", name);
+    CLEANUP(cleanup_free) char *path = store_path(store, below);
+
+    return access(path, F_OK) == 0;
+}
+
+Test(engine_plan, plans_and_memories_of_urls_have_bounds_of_their_own)
+{
+    struct opened p;
+    char hex[DIGEST_HEX + 1], name[DIGEST_HEX + 20];
+
+    for (int i = 0; i < 60; i++) {
+        (void)snprintf(name, sizeof(name), "%d.source", i);
+        put(name, i);
+        (void)snprintf(name, sizeof(name), "%d.plan", i);
+        put(name, i - 1000); /* the clock of their making was ahead */
+    }
+    put("long-ago.source", INT64_C(61) * 86400);
+    open_with(&p, NULL, 0, true);
+    digest_hex(&p.plan->digest, hex);
+    compiled_save(store, p.plan);
+    close_plan(&p);
+    for (int i = 0; i < 60; i++) {
+        (void)snprintf(name, sizeof(name), "%d.source", i);
+        cr_expect(there(name), "%s", name);
+        (void)snprintf(name, sizeof(name), "%d.plan", i);
+        cr_expect_eq(there(name), i < 50, "%s", name);
+    }
+    cr_expect_not(there("long-ago.source"));
+    (void)snprintf(name, sizeof(name), "%s.plan", hex);
+    cr_expect(there(name), "the one just made");
 }
 
 Test(engine_plan, a_file_that_is_not_there)
