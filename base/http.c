@@ -216,8 +216,14 @@ int http_open(struct loop *l, struct http **ret, struct err *err)
     api->curl_multi_setopt_(h->multi, CURLMOPT_SOCKETDATA, h);
     api->curl_multi_setopt_(h->multi, CURLMOPT_TIMERFUNCTION, want_timer);
     api->curl_multi_setopt_(h->multi, CURLMOPT_TIMERDATA, h);
+    http_bound(h, HTTP_PER_HOST);
     *ret = h;
     return 0;
+}
+
+void http_bound(struct http *h, unsigned per_host)
+{
+    h->curl->curl_multi_setopt_(h->multi, CURLMOPT_MAX_HOST_CONNECTIONS, (long)per_host);
 }
 
 void http_close(struct http *h)

@@ -54,6 +54,9 @@ struct http_response {
 typedef void (*http_fn)(struct http_call *c, const struct http_response *r, void *arg);
 
 int http_open(struct loop *l, struct http **ret, struct err *err);
+/* Connections to one host at once, HTTP_PER_HOST unless told otherwise; further calls wait for their turn. 0: no bound, for a socket where calls stay open for long and must not keep others waiting. */
+enum { HTTP_PER_HOST = 8 };
+void http_bound(struct http *h, unsigned per_host);
 void http_close(struct http *h); /* aborts what runs; no callback is called for it */
 /* Starts a request; on_done is called once from the loop. The call is freed after on_done returns. */
 int http_start(struct http *h, const struct http_request *req, http_fn on_done, void *arg,

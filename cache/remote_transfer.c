@@ -313,8 +313,14 @@ static int start(struct transfer *t, struct err *err)
 {
     struct remote *r = t->remote;
     struct request q;
-    int rc = r->http ? 0 : http_open(r->o.loop, &r->http, err);
+    int rc = 0;
 
+    if (!r->http) {
+        rc = http_open(r->o.loop, &r->http, err);
+        if (rc == 0) {
+            http_bound(r->http, REMOTE_ACTIVE_MAX); /* what waits here is queued by us, untimed */
+        }
+    }
     rc = rc < 0 ? rc : request_make(r, t, &q, err);
     if (rc < 0) {
         return rc;

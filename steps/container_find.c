@@ -182,6 +182,7 @@ static void engine_found(struct containers *c, const struct engine *e)
         engine_failed(c);
         return;
     }
+    http_bound(c->http, 0); /* each container holds a connection for as long as it lives */
     c->engine = *e;
     c->epoch++;
     c->state = ENGINE_READY;

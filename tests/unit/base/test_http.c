@@ -9,6 +9,7 @@
 #include <arpa/inet.h>
 #include <criterion/criterion.h>
 #include <netinet/in.h>
+#include <poll.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdlib.h>
@@ -533,4 +534,82 @@ Test(base_http, start_inside_a_callback)
     cr_assert_eq(second.calls, 1);
     cr_assert_eq(second.status, 404);
     seen_done(&second);
+}
+
+/* How many come at once */
+
+enum { CROWD = 20, QUIET_MS = 200 };
+
+/* Answers those who came only when nobody else comes for a while. */
+static void *crowd(void *arg)
+{
+    int listener = *(int *)arg, fds[CROWD], open_now = 0, answered = 0;
+    static int most;
+
+    most = 0;
+    while (answered < CROWD) {
+        struct pollfd p = {.fd = listener, .events = POLLIN};
+        if (open_now < CROWD && poll(&p, 1, QUIET_MS) == 1) {
+            fds[open_now++] = accept(listener, NULL, NULL);
+            most = open_now > most ? open_now : most;
+            continue;
+        }
+        for (; open_now > 0; answered++) {
+            char request[REQUEST_MAX];
+            int fd = fds[--open_now];
+            cr_assert(read_request(fd, request));
+            say(fd, "HTTP/1.1 200 OK\r\nContent-Length: 0\r\nConnection: close\r\n\r\n");
+            close(fd);
+        }
+    }
+    return &most;
+}
+
+static void on_one_of_crowd(struct http_call *c, const struct http_response *r, void *arg)
+{
+    int *left = arg;
+
+    (void)c;
+    cr_expect_eq(r->status, 200, "%s", r->err ? r->err->msg : "");
+    if (--*left == 0) {
+        loop_stop(loop);
+    }
+}
+
+static int most_at_once(void)
+{
+    struct sockaddr_in tcp = {.sin_family = AF_INET, .sin_addr = {htonl(INADDR_LOOPBACK)}};
+    socklen_t len = sizeof(tcp);
+    int listener = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0), left = CROWD;
+    struct http_call *call;
+    char url[100];
+    /* Waiting for one's turn is no connecting: no reason to give up. */
+    struct http_request req = {.url = url, .connect_timeout_ms = QUIET_MS * 3 / 2};
+    struct err err = {0};
+    pthread_t thread;
+    void *most;
+
+    cr_assert_eq(bind(listener, (struct sockaddr *)&tcp, len), 0);
+    cr_assert_eq(listen(listener, CROWD), 0);
+    cr_assert_eq(getsockname(listener, (struct sockaddr *)&tcp, &len), 0);
+    snprintf(url, sizeof(url), "http://127.0.0.1:%d/", ntohs(tcp.sin_port));
+    pthread_create(&thread, NULL, crowd, &listener);
+    for (int i = 0; i < CROWD; i++) {
+        cr_assert_eq(http_start(http, &req, on_one_of_crowd, &left, &call, &err), 0, "%s", err.msg);
+    }
+    loop_run(loop);
+    pthread_join(thread, &most);
+    close(listener);
+    return *(int *)most;
+}
+
+Test(base_http, connections_to_one_host_are_bounded)
+{
+    cr_expect_eq(most_at_once(), HTTP_PER_HOST);
+}
+
+Test(base_http, a_bound_can_be_lifted)
+{
+    http_bound(http, 0);
+    cr_expect_eq(most_at_once(), CROWD);
 }
