@@ -271,10 +271,17 @@ static bool can_go_on(const struct file_fetch *f)
     return f->have > 0 && (strong(f->facts.etag) || f->facts.last_modified);
 }
 
+/* libcurl takes a length that it cannot read for none, and the end of the connection for the end of the file. */
+static bool of_other_length(const struct file_fetch *f)
+{
+    return !f->head_only && (f->status == 200 || f->status == 206) && f->has_length &&
+           f->have != f->length;
+}
+
 /* True: it is tried again. */
 static bool try_again(struct file_fetch *f, const struct http_response *r)
 {
-    bool net = r->err && (r->err->code == ERR_NET || r->err->code == ERR_TIMEOUT);
+    bool net = r->err ? r->err->code == ERR_NET || r->err->code == ERR_TIMEOUT : of_other_length(f);
 
     if (!(net || f->other_range || passing(f->status) || (f->status == 416 && f->have > 0)) ||
         ++f->tries >= TRIES) {
@@ -337,6 +344,12 @@ static void on_answer(struct http_call *c, const struct http_response *r, void *
         return;
     } else if (r->err) {
         err_set(&f->err, r->err->code, 0, "cannot fetch %s: %s", f->facts.url, r->err->msg);
+        end(f, false);
+    } else if (of_other_length(f)) {
+        err_set(
+            &f->err, ERR_NET, 0,
+            "cannot fetch %s: the server sent %llu bytes, and its Content-Length says otherwise",
+            f->facts.url, (unsigned long long)f->have);
         end(f, false);
     } else if (f->not_modified && f->has_known) {
         take_known(f);

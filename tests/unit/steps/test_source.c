@@ -161,7 +161,8 @@ struct server {
     uint16_t port;
     pthread_t thread;
     const char *body;
-    bool breaks_once; /* the first whole answer ends half way */
+    const char *length; /* a Content-Length that is not true; NULL */
+    bool breaks_once;   /* the first whole answer ends half way */
     const char *
         then; /* what it has from then on, as another version; ranges are answered whatever If-Range says. NULL: the same */
     int requests, not_modified, ranges;
@@ -197,8 +198,10 @@ static void answer(struct server *s, int fd)
     } else {
         snprintf(head, sizeof(head), "HTTP/1.1 200 OK\r\n");
     }
-    dprintf(fd, "%sContent-Length: %zu\r\nETag: \"%s\"\r\nConnection: close\r\n\r\n", head,
-            len - from, tag);
+    char said[64];
+    snprintf(said, sizeof(said), "%zu", len - from);
+    dprintf(fd, "%sContent-Length: %s\r\nETag: \"%s\"\r\nConnection: close\r\n\r\n", head,
+            s->length ? s->length : said, tag);
     size_t upto = s->breaks_once ? len / 2 : len;
     if (write(fd, s->body + from, upto - from) < 0) {
         return;
@@ -297,6 +300,19 @@ Test(steps_source, a_download_is_not_taken_up_in_another_version)
     cr_assert_eq(room_run(&r, "in"), ATTEMPT_SUCCEEDED, "%s", r.error);
     cr_assert_geq(s.ranges, 1, "it was tried");
     cr_assert_str_eq(room_output(&r, r.result, "data"), s.then);
+    room_close(&r);
+    server_close(&s);
+}
+
+Test(steps_source, a_length_that_is_not_kept_is_no_whole_file)
+{
+    struct server s;
+    struct room r;
+    server_open(&s, "0123456789");
+    s.length = "99999999999999999999999999";
+    open_url(&r, &s, "");
+    cr_assert_lt(room_ask(&r, "in"), 0);
+    cr_assert(strstr(r.err.msg, "Content-Length says otherwise"), "%s", r.err.msg);
     room_close(&r);
     server_close(&s);
 }
