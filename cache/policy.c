@@ -45,7 +45,7 @@ static bool older_than_ttl(const struct policy *p, int64_t now_ms, int64_t made_
         return true;
     }
     int64_t age = now_ms - made_at_ms;
-    if (age < p->ttl_ms) {
+    if (p->ttl_ms <= 0 || age < p->ttl_ms) {
         return false;
     }
     sb_puts(why, "made ");
@@ -148,7 +148,8 @@ static bool decide(const struct policy *p, int64_t now_ms, int64_t made_at_ms, c
         sb_puts(why, "no ttl says how long it is fresh");
         return false;
     }
-    if (p->ttl_ms > 0 && older_than_ttl(p, now_ms, made_at_ms, why)) {
+    bool dated = p->ttl_ms > 0 || p->kind == POLICY_CHANGE;
+    if (dated && older_than_ttl(p, now_ms, made_at_ms, why)) {
         return false;
     }
     if (p->kind == POLICY_CHANGE) {

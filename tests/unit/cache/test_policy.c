@@ -56,6 +56,13 @@ Test(cache_policy, time_tells_its_age)
     expect(&p, 100, 0, NULL, NULL, false, "no ttl says how long it is fresh");
 }
 
+Test(cache_policy, a_baseline_of_the_future_is_none)
+{
+    struct policy p = {.kind = POLICY_CHANGE, .threshold = 0.2};
+
+    expect(&p, 1, 2, "5", "5", false, "made in the future by this machine's clock");
+}
+
 /* As numbers of nanoseconds or ids: more digits than a double holds. */
 Test(cache_policy, without_a_threshold_the_last_digit_counts)
 {
