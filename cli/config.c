@@ -72,7 +72,11 @@ static void read_remote(struct reader *r, const struct node_pair *p)
     static const char expected[] = "a URL such as https://cache.example.org/wf or s3://bucket/wf";
     const char *text = scalar(r, p, expected);
 
-    if (text && !strstr(text, "://")) {
+    /* It may hold a password, and so does its line: neither is shown. */
+    if (text && strchr(text, '@') && !strstr(text, "://")) {
+        diag_error(r->d, (struct span){0}, "wrong-value", "line %u: '%s' needs %s",
+                   p->value->span.line, p->key, expected);
+    } else if (text && !strstr(text, "://")) {
         diag_error(r->d, p->value->span, "wrong-value", "'%s' needs %s, not '%.200s'", p->key,
                    expected, text);
     } else if (text) {

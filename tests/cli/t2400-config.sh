@@ -32,6 +32,8 @@ bad 'cache: {max_entries: 0}' 1:22 "whole number"
 bad 'cache: {unused_for: soon}' 1:21 "unused_for"
 bad 'cache: {remote: here}' 1:17 "URL"
 bad 'cache: {remote: }' 1:17 "URL"
+echo 'cache: {remote: "me:secret@host/x"}' >bad.yaml
+same "a line that may hold a password is not shown" "$(config --config bad.yaml | grep -c '^missing .*line 1.*URL') $(config --config bad.yaml | grep -c secret)" "1 0"
 bad 'cache: {remote_readonly: maybe}' 1:26 "true or false"
 bad 'cache: 20GB' 1:8 "mapping"
 bad 'cache: {max_size: 1GB, max_size: 2GB}' 1:24 "max_size"

@@ -137,6 +137,24 @@ check "nothing appears" test ! -e full.tar.zst -a -z "$(find . -maxdepth 1 -name
 WF_FAILPOINT=archive.content:enospc:2 try 4 import eight c.tar.zst
 says full
 check_store "$T/eight"
+# removed while it is read: the files stay until it ends
+flow many.yaml <<'EOF'
+name: many
+steps:
+  m: {run: 'mkdir -p "$WF_OUT/d"; for i in 1 2 3 4 5 6 7 8; do head -c 300000 /dev/urandom >"$WF_OUT/d/$i"; done', outputs: {d: d/}}
+EOF
+try 0 wf run many.yaml
+mkfifo pipe
+"$WF" cache export - >pipe 2>.export & exporting=$!
+exec 9<pipe
+dd bs=1 count=1 <&9 >read.tar.zst 2>/dev/null
+try 0 wf cache gc --unused-for 0s
+cat <&9 >>read.tar.zst
+exec 9<&-
+check "the export is whole" wait $exporting
+try 0 import read read.tar.zst
+same "with its entry" "$(WF_STORE=$T/read wf cache ls --json | jq length)" 1
+try 0 wf run w.yaml
 # killed: nothing half, and the next one succeeds
 for point in archive.object archive.rename; do
     ( WF_FAILPOINT=$point:kill "$WF" cache export killed.tar.zst ) >.out 2>.err; same "killed at $point" $? 137
