@@ -347,7 +347,18 @@ static void compare_inputs(struct run_diff *d, const struct past_step *old,
     const struct past_step *lacks = NULL;
 
     if (digest_is_zero(&old->key) || digest_is_zero(&now->key)) {
-        return; /* not memoized, or never asked: there is nothing to compare */
+        /* The key of what was reused went with its entry: two entries that are no more are not thereby alike. */
+        bool old_gone = digest_is_zero(&old->key) && old->status.entry > 0;
+        bool new_gone = digest_is_zero(&now->key) && now->status.entry > 0;
+        if (old_gone || new_gone) {
+            ret->inputs_note = arena_printf(a,
+                                            "whether its inputs differ is not known: what %s used "
+                                            "was removed from the store since",
+                                            old_gone && new_gone ? "both runs"
+                                            : old_gone           ? "the old run"
+                                                                 : "the new run");
+        }
+        return; /* else not memoized, or never asked: there is nothing to compare */
     }
     if (digest_eq(&old->key, &now->key)) {
         return;

@@ -21,7 +21,7 @@ struct step_diff {
     bool same; /* of what it did and what came of it nothing differs; then nothing else is filled */
     struct difference *inputs; /* of the two stored actions */
     size_t n_inputs;
-    const char *inputs_note;    /* why they are not known where the keys differ; NULL */
+    const char *inputs_note; /* why they are not known where the keys differ, or are gone; NULL */
     struct difference *results; /* "status", "error", "output", "value", "metric" */
     size_t n_results;
 };

@@ -98,4 +98,11 @@ E
     try 0 wf diff --json
     json '[.differences[] | .part + " " + .name]' '["git commit"]'
 fi
+# two results that are both gone are not thereby the same
+printf 'name: gone\nparams: {p: 1}\nsteps: {g: {run: "echo $P > $WF_OUT/o", env: {P: "${{ params.p }}"}, outputs: {o: o}}}\n' >gone.yaml
+for p in 1 1 2; do try 0 wf run gone.yaml -p p=$p; done
+try 0 wf cache rm -w gone --yes
+try 0 wf diff
+says "whether its inputs differ is not known"
+says "1 step differs, 0 the same"
 finish
