@@ -75,7 +75,7 @@ static void text_sum(const struct tally *t, struct str *out)
               tally_runs(t), c->hits, tally_misses(c));
     for (int i = 0; i < REASON_COUNT; i++) {
         if (c->misses[i] > 0) {
-            sb_printf(out, "%s%s %" PRIu64, sep, tally_reason_names[i], c->misses[i]);
+            sb_printf(out, "%s%s %" PRIu64, sep, reason_names[i], c->misses[i]);
             sep = ", ";
         }
     }
@@ -159,7 +159,7 @@ static void json_count(const struct tally_count *c, struct jsonw *w)
     jw_object(w);
     for (int i = 0; i < REASON_COUNT; i++) {
         if (c->misses[i] > 0) {
-            jw_kv_i64(w, tally_reason_names[i], (int64_t)c->misses[i]);
+            jw_kv_i64(w, reason_names[i], (int64_t)c->misses[i]);
         }
     }
     jw_end_object(w);

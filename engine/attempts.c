@@ -14,7 +14,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { WHY_MAX = 100 }; /* differences that the journal keeps; `wf explain --run` finds the others again */
+enum {
+    WHY_MAX = 100
+}; /* differences that the journal keeps; `wf explain --run` finds the others again */
 
 static const char *const outcome_kinds[] = {
     [ATTEMPT_SUCCEEDED] = "succeeded", [ATTEMPT_FAILED] = "failed", [ATTEMPT_TIMED_OUT] = "timeout",
@@ -343,6 +345,7 @@ static void started_payload(struct task *t, const struct decision *d, struct str
         jw_digest(&w, &t->question.key);
     }
     jw_kv_text(&w, "verdict", verdict_names[d->verdict]);
+    jw_kv_text(&w, "reason", reason_codes[d->reason]);
     if (d->note) {
         jw_kv_text(&w, "note", d->note);
     }

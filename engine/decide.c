@@ -22,6 +22,34 @@ const char *const verdict_names[VERDICT_COUNT] = {
     [VERDICT_UNCACHEABLE] = "uncacheable",
 };
 
+const char *const reason_names[REASON_COUNT] = {
+    [REASON_NEVER] = "never ran",
+    [REASON_FAILED] = "failed before",
+    [REASON_NOT_STORED] = "not stored",
+    [REASON_INPUT] = "input changed",
+    [REASON_STEP] = "step changed",
+    [REASON_PARAM] = "param changed",
+    [REASON_ENV] = "env changed",
+    [REASON_WORK] = "work changed",
+    [REASON_IMAGE] = "image changed",
+    [REASON_TTL] = "ttl over",
+    [REASON_MEASURE] = "measure",
+    [REASON_VERSION] = "version changed",
+    [REASON_GONE] = "gone",
+    [REASON_REFRESHED] = "refreshed",
+    [REASON_OFF] = "switched off",
+    [REASON_UNFIT] = "not memoized",
+    [REASON_OTHER] = "other",
+};
+const char *const reason_codes[REASON_COUNT] = {
+    [REASON_NEVER] = "never", [REASON_FAILED] = "failed",       [REASON_NOT_STORED] = "unstored",
+    [REASON_INPUT] = "input", [REASON_STEP] = "step",           [REASON_PARAM] = "param",
+    [REASON_ENV] = "env",     [REASON_WORK] = "work",           [REASON_IMAGE] = "image",
+    [REASON_TTL] = "ttl",     [REASON_MEASURE] = "measure",     [REASON_VERSION] = "version",
+    [REASON_GONE] = "gone",   [REASON_REFRESHED] = "refreshed", [REASON_OFF] = "off",
+    [REASON_UNFIT] = "unfit", [REASON_OTHER] = "other",
+};
+
 static void mark(uint32_t instance, void *arg)
 {
     ((bool *)arg)[instance] = true;
@@ -119,6 +147,7 @@ static bool fresh(const struct decider *d, uint32_t instance, const struct quest
     struct policy p = {.ttl_ms = o->ttl_ms, .threshold = o->threshold};
     struct result r = {0};
     const char *what = NULL;
+    int64_t now = now_ms();
     bool yes;
 
     if (!q->has_identity && o->ttl_ms == 0) {
@@ -130,10 +159,18 @@ static bool fresh(const struct decider *d, uint32_t instance, const struct quest
     if (p.kind == POLICY_CHANGE) {
         what = measure_names[o->measure];
         if (result_decode(e->data, e->data_len, a, &r, NULL) < 0) {
+            ret->reason = REASON_GONE;
             return false;
         }
     }
-    yes = policy_fresh(&p, now_ms(), e->made_at_ms, what, r.measure, q->measure, &why);
+    yes = policy_fresh(&p, now, e->made_at_ms, what, r.measure, q->measure, &why);
+    if (!yes) { /* a ttl counts beside the measure, and before it */
+        struct policy age = {.kind = POLICY_TIME, .ttl_ms = o->ttl_ms};
+        bool young =
+            p.kind == POLICY_CHANGE &&
+            (o->ttl_ms <= 0 || policy_fresh(&age, now, e->made_at_ms, NULL, NULL, NULL, NULL));
+        ret->reason = young ? REASON_MEASURE : REASON_TTL;
+    }
     ret->note = why.len > 0 ? arena_strdup(a, sb_text(&why)) : NULL;
     return yes;
 }
@@ -149,6 +186,7 @@ static bool objects_good(struct decider *d, uint32_t instance, const struct entr
         return true;
     }
     digest_hex(&bad, hex);
+    ret->reason = REASON_GONE;
     ret->note = arena_printf(a, "what was kept of it is %s (object sha256:%.12s)",
                              state == OBJECT_MISSING ? "gone" : "damaged", hex);
     ret->warning = arena_printf(a, "the cache entry of %s was dropped: its object sha256:%s is %s",
@@ -170,6 +208,7 @@ int decide(struct decider *d, uint32_t instance, const struct question *q, struc
     memset(ret, 0, sizeof(*ret));
     if (d->off || step_of(d, instance)->cache.policy == CACHE_OFF) {
         ret->verdict = VERDICT_DISABLED;
+        ret->reason = REASON_OFF;
         ret->note = d->off                          ? "--no-cache"
                     : step_of(d, instance)->finally ? "it stands under finally"
                                                     : "cache: false";
@@ -177,11 +216,13 @@ int decide(struct decider *d, uint32_t instance, const struct question *q, struc
     }
     if (!q->memoized) {
         ret->verdict = VERDICT_UNCACHEABLE;
+        ret->reason = REASON_UNFIT;
         ret->note = q->why_not;
         return 0;
     }
     if (d->refresh_all || (d->refresh && d->refresh[instance])) {
         ret->verdict = VERDICT_REFRESHED;
+        ret->reason = REASON_REFRESHED;
         return 0;
     }
     ret->verdict = VERDICT_MISS;

@@ -22,6 +22,30 @@ enum verdict {
 };
 extern const char *const verdict_names[VERDICT_COUNT];
 
+/* Why an instance runs, in one word: what `cache stats` counts. Its code stands in the `started` record. */
+enum reason {
+    REASON_NEVER,      /* never ran before, as far as is known */
+    REASON_FAILED,     /* its last attempt failed or was cut off: nothing is kept of it */
+    REASON_NOT_STORED, /* it ran, but its result was not kept */
+    REASON_INPUT,      /* an input's content or a source's */
+    REASON_STEP,       /* the output or value of a step */
+    REASON_PARAM,      /* a param, or an expression's value */
+    REASON_ENV,        /* environment and secrets */
+    REASON_WORK,       /* script, command, program, declared outputs and the like */
+    REASON_IMAGE,      /* image or platform */
+    REASON_TTL,        /* older than its ttl */
+    REASON_MEASURE,    /* the measure of a source */
+    REASON_VERSION,    /* cache.version */
+    REASON_GONE,       /* an entry or its files are no more */
+    REASON_REFRESHED,  /* --refresh */
+    REASON_OFF,        /* --no-cache, cache: false */
+    REASON_UNFIT,      /* cannot be memoized */
+    REASON_OTHER,      /* not recorded, or by another version */
+    REASON_COUNT
+};
+extern const char *const reason_names[REASON_COUNT]; /* words for people, and for `--json` */
+extern const char *const reason_codes[REASON_COUNT];
+
 struct decider {
     struct store *store;
     const struct plan *plan;
@@ -42,6 +66,7 @@ struct decision {
     const struct entry *entry; /* of a hit; lives as long as the decider */
     const char *
         note; /* the evidence in words where there is some: "never ran", "made 15d ago, fresh for 14d", why it is not memoized. Arena or static */
+    enum reason reason;             /* of a miss only known after decide_why() */
     const char *warning;            /* what had to be dropped; NULL */
     struct difference *differences; /* of a miss, only by decide_why() */
     size_t n_differences;

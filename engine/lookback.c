@@ -206,11 +206,13 @@ int64_t lookback_entry(const struct lookback *l, uint32_t instance)
     return l->items[instance].entry;
 }
 
-const char *lookback_note(const struct lookback *l, uint32_t instance, struct arena *a)
+const char *lookback_note(const struct lookback *l, uint32_t instance, struct arena *a,
+                          bool *ret_failed)
 {
     const struct past *p = &l->items[instance];
     const char *run = l->runs[p->run];
 
+    *ret_failed = p->outcome != OUTCOME_NOT_STORED;
     switch ((enum outcome)p->outcome) {
     case OUTCOME_BEGUN:
         return arena_printf(a, "its last attempt has not ended (run %s)", run);

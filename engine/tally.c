@@ -23,17 +23,6 @@ enum {
     FEW = 3,               /* attempts of which nothing is said */
 };
 
-const char *const tally_reason_names[REASON_COUNT] = {
-    [REASON_NEVER] = "never ran",     [REASON_INPUT] = "input changed",
-    [REASON_STEP] = "step changed",   [REASON_PARAM] = "param changed",
-    [REASON_ENV] = "env changed",     [REASON_WORK] = "work changed",
-    [REASON_IMAGE] = "image changed", [REASON_TTL] = "ttl over",
-    [REASON_MEASURE] = "measure",     [REASON_VERSION] = "version changed",
-    [REASON_GONE] = "gone",           [REASON_REFRESHED] = "refreshed",
-    [REASON_OFF] = "switched off",    [REASON_NOT_KEPT] = "not memoized",
-    [REASON_OTHER] = "other",
-};
-
 struct spared {
     int64_t ms;
     uint64_t bytes;
@@ -53,7 +42,7 @@ struct tally {
     const char *workflow;
     uint32_t n;
     uint32_t *step_of;  /* instance -> index of its step */
-    uint8_t *reason_of; /* instance -> enum tally_reason + 1; 0: did not run */
+    uint8_t *reason_of; /* instance -> enum reason + 1; 0: did not run */
     int64_t plan;       /* step_of is that plan's */
 };
 
@@ -99,66 +88,17 @@ static bool is_word(const char *at, const char *word)
     return at && strncmp(at, word, strlen(word)) == 0 && at[strlen(word)] == '"';
 }
 
-static enum tally_reason reason_of_part(const char *part)
+/* As it was recorded where the decision was made. */
+static enum reason reason_of(const char *started)
 {
-    static const struct {
-        const char *part;
-        enum tally_reason reason;
-    } parts[] = {
-        {"input", REASON_INPUT},      {"source", REASON_INPUT},   {"output", REASON_STEP},
-        {"step", REASON_STEP},        {"value", REASON_STEP},     {"param", REASON_PARAM},
-        {"expression", REASON_PARAM}, {"matrix", REASON_PARAM},   {"env", REASON_ENV},
-        {"secret", REASON_ENV},       {"script", REASON_WORK},    {"command", REASON_WORK},
-        {"program", REASON_WORK},     {"shell", REASON_WORK},     {"workdir", REASON_WORK},
-        {"image", REASON_IMAGE},      {"platform", REASON_IMAGE}, {"version", REASON_VERSION},
-        {"measure", REASON_MEASURE},
-    };
+    const char *code = after(started, "\"reason\":\"");
 
-    for (size_t i = 0; i < ARRAY_LEN(parts); i++) {
-        if (is_word(part, parts[i].part)) {
-            return parts[i].reason;
+    for (int i = 0; i < REASON_COUNT; i++) {
+        if (is_word(code, reason_codes[i])) {
+            return (enum reason)i;
         }
     }
-    return REASON_WORK; /* another member of the work document */
-}
-
-static enum tally_reason reason_of_note(const char *note)
-{
-    char text[200];
-    size_t n = 0;
-
-    while (note[n] && note[n] != '"' && n < sizeof(text) - 1) {
-        text[n] = note[n];
-        n++;
-    }
-    text[n] = '\0';
-    return strstr(text, "fresh for") || strstr(text, "future") ? REASON_TTL
-           : text_starts(text, "never ran")                    ? REASON_NEVER
-           : strstr(text, "gone") || strstr(text, "no longer") || strstr(text, "damaged") ||
-                   strstr(text, "missing") || strstr(text, "was kept")
-               ? REASON_GONE
-           : strstr(text, "records") || strstr(text, "bytes") || strstr(text, "files") ||
-                   strstr(text, "etag") || strstr(text, "git") || strstr(text, "measure")
-               ? REASON_MEASURE
-               : REASON_OTHER;
-}
-
-static enum tally_reason reason_of(const char *started)
-{
-    const char *verdict = after(started, "\"verdict\":\""), *note = after(started, "\"note\":\"");
-    const char *part = after(started, "\"part\":\"");
-
-    if (is_word(verdict, "refreshed")) {
-        return REASON_REFRESHED;
-    }
-    if (is_word(verdict, "disabled")) {
-        return REASON_OFF;
-    }
-    if (is_word(verdict, "uncacheable")) {
-        return REASON_NOT_KEPT;
-    }
-    enum tally_reason by_note = note ? reason_of_note(note) : REASON_OTHER;
-    return by_note != REASON_OTHER ? by_note : part ? reason_of_part(part) : REASON_NEVER;
+    return REASON_OTHER;
 }
 
 /* --- records --- */
@@ -206,7 +146,7 @@ static int on_event(const struct event *e, void *arg)
     char *payload = e->payload_len ? arena_strndup(t->scratch, e->payload, e->payload_len) : NULL;
     if (e->type == EVENT_STARTED && t->reason_of[e->instance] == 0) {
         t->records++;
-        enum tally_reason why = reason_of(payload);
+        enum reason why = reason_of(payload);
         t->reason_of[e->instance] = (uint8_t)(why + 1);
         c->misses[why]++;
     } else if (e->type == EVENT_SUCCEEDED) {

@@ -3,6 +3,8 @@
 #ifndef WF_ENGINE_TALLY_H
 #define WF_ENGINE_TALLY_H
 
+#include "engine/decide.h"
+
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -10,27 +12,6 @@
 struct err;
 struct store;
 struct tally;
-
-/* Why an instance ran. */
-enum tally_reason {
-    REASON_NEVER,     /* never ran before, or nothing is left of it */
-    REASON_INPUT,     /* an input's content or a source's */
-    REASON_STEP,      /* the output or value of a step */
-    REASON_PARAM,     /* a param, or an expression's value */
-    REASON_ENV,       /* environment and secrets */
-    REASON_WORK,      /* script, command, program, declared outputs and the like */
-    REASON_IMAGE,     /* image or platform */
-    REASON_TTL,       /* older than its ttl */
-    REASON_MEASURE,   /* the measure of a source */
-    REASON_VERSION,   /* cache.version */
-    REASON_GONE,      /* an entry or its files are no more */
-    REASON_REFRESHED, /* --refresh */
-    REASON_OFF,       /* --no-cache, cache: false */
-    REASON_NOT_KEPT,  /* cannot be memoized */
-    REASON_OTHER,
-    REASON_COUNT
-};
-extern const char *const tally_reason_names[REASON_COUNT];
 
 struct tally_count {
     uint64_t hits, misses[REASON_COUNT], failed, stored;

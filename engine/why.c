@@ -62,6 +62,28 @@ static const struct lookback *lookback(struct decider *d)
     return d->lookback;
 }
 
+/* Which part of the action it is (cache/explain_words.c). */
+static enum reason reason_of_part(const char *part)
+{
+    static const struct {
+        const char *part;
+        enum reason reason;
+    } parts[] = {
+        {"input", REASON_INPUT},      {"source", REASON_INPUT},    {"output", REASON_STEP},
+        {"step", REASON_STEP},        {"value", REASON_STEP},      {"param", REASON_PARAM},
+        {"expression", REASON_PARAM}, {"matrix", REASON_PARAM},    {"env", REASON_ENV},
+        {"secret", REASON_ENV},       {"image", REASON_IMAGE},     {"platform", REASON_IMAGE},
+        {"version", REASON_VERSION},  {"measure", REASON_MEASURE},
+    };
+
+    for (size_t i = 0; i < ARRAY_LEN(parts); i++) {
+        if (text_eq(part, parts[i].part)) {
+            return parts[i].reason;
+        }
+    }
+    return REASON_WORK; /* script, command, program and whatever else the work document holds */
+}
+
 static void compare(struct decider *d, uint32_t instance, const struct question *q,
                     const struct world *w, struct arena *a, struct decision *dec)
 {
@@ -72,12 +94,15 @@ static void compare(struct decider *d, uint32_t instance, const struct question 
         id = lookback_entry(lookback(d), instance);
     }
     if (id == 0) {
-        dec->note = lookback_note(lookback(d), instance, a);
+        bool failed = false;
+        dec->note = lookback_note(lookback(d), instance, a, &failed);
+        dec->reason = !dec->note ? REASON_NEVER : failed ? REASON_FAILED : REASON_NOT_STORED;
         dec->note = dec->note ? dec->note : "never ran";
         return;
     }
     if (entry_action(d->store, id, a, &action, &work, NULL) != 0 || !action) {
         dec->note = gone;
+        dec->reason = REASON_GONE;
         return;
     }
     if (explain_diff(action, work, q->action, q->work_json, a, &dec->differences,
@@ -86,9 +111,11 @@ static void compare(struct decider *d, uint32_t instance, const struct question 
     }
     if (dec->n_differences == 0) {
         dec->note = gone;
+        dec->reason = REASON_GONE;
         return;
     }
     dec->against = id;
+    dec->reason = reason_of_part(dec->differences[0].part);
     struct looking l = {q, w, d->read_only ? UINT64_MAX : FILES_NEAR};
     explain_inside(d->store, dec->differences, dec->n_differences, a, look, &l);
 }

@@ -29,6 +29,21 @@ rm n; try 0 wf run other.yaml; check_ran get
 try 0 wf run other.yaml; check_ran get
 echo 0 >n; try 0 wf run other.yaml; check_ran get
 try 0 wf run other.yaml; check_ran get
+# the statistics know why, whatever the words were
+step why.yaml '{policy: change, measure: "cat n", threshold: 20%}'
+sed -i '1i name: why' why.yaml
+echo 3 >n; try 0 wf run why.yaml
+echo 6 >n; try 0 wf run why.yaml; check_ran get
+sed -i 's|run: wc|run: test ! -e no \&\& wc|' why.yaml; touch no
+try 1 wf run why.yaml; check_ran get
+try 1 wf run why.yaml; check_ran get
+try 0 wf cache stats -w why --json
+json .reasons '{"work changed":2,"measure":2}'
+sed -i 's/name: why/name: why2/' why.yaml
+try 1 wf run why.yaml
+try 1 wf run why.yaml
+try 0 wf cache stats -w why2 --json
+json .reasons '{"never ran":1,"failed before":1}'
 # content keeps apart from where: a file that holds its own path
 printf '%s' "$T/own" >own
 sed 's|source: src|source: own|; s|wc -l <|cat|' time.yaml >own.yaml
