@@ -13,7 +13,8 @@
 #include <unistd.h>
 
 enum {
-    MAX_UP = 256,             /* processes above us that are looked at */
+    MAX_UP =
+        64, /* processes above us that are looked at: a workflow that starts itself without end comes to a stop */
     ENVIRON_MAX = 256 * 1024, /* of a process: what stands behind it is not looked at */
 };
 
