@@ -33,7 +33,8 @@ struct store {
     size_t doubtful_count;
     char tmp_name[ID_LEN + 1]; /* prefix of this process' names in tmp/ and trash/ */
     atomic_uint tmp_count;
-    atomic_bool small_checkpoints; /* housekeeping: many short ones, so that nobody waits long for one */
+    atomic_bool
+        small_checkpoints;  /* housekeeping: many short ones, so that nobody waits long for one */
     atomic_bool no_reflink; /* the file system said so once */
 };
 
