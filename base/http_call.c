@@ -346,6 +346,20 @@ static void set_method(struct http_call *c, const struct http_request *req)
     }
 }
 
+/* A proxy's own localhost is not ours: whatever stands in http_proxy, this machine is spoken with directly. */
+static void set_no_proxy(struct http_call *c)
+{
+    const struct curl_api *curl = c->http->curl;
+    const char *lower = getenv("no_proxy"), *given = lower ? lower : getenv("NO_PROXY");
+
+    if (!given || strcmp(given, "*") != 0) {
+        CLEANUP(cleanup_free)
+        char *all = xasprintf("localhost,127.0.0.1,::1%s%s", given && *given ? "," : "",
+                              given ? given : "");
+        SET(CURLOPT_NOPROXY, all);
+    }
+}
+
 static void set_limits(struct http_call *c, const struct http_request *req)
 {
     const struct curl_api *curl = c->http->curl;
@@ -437,6 +451,7 @@ int http_call_new(struct http *h, const struct http_request *req, struct http_ca
     set_headers(c, req);
     set_method(c, req);
     set_limits(c, req);
+    set_no_proxy(c);
     set_credentials(c, req);
     set_callbacks(c);
     *ret = c;

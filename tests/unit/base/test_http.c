@@ -250,6 +250,22 @@ Test(base_http, get)
     cr_assert_gt(strlen(http_library_version()), 0);
 }
 
+Test(base_http, this_machine_is_spoken_with_directly)
+{
+    setenv("http_proxy", "http://127.0.0.1:1", 1); /* where nobody listens */
+    static const char *const given[] = {NULL, "", "example.org", "*"};
+    for (size_t i = 0; i < ARRAY_LEN(given); i++) {
+        CLEANUP(seen_done) struct seen s = {.want_header = "X-TWICE"};
+        struct http_request req = {0};
+        unsetenv("NO_PROXY");
+        given[i] ? setenv("no_proxy", given[i], 1) : unsetenv("no_proxy");
+        fetch(&req, "/hello", &s);
+        cr_expect_eq(s.status, 200, "no_proxy %s: %s", given[i] ? given[i] : "unset", s.message);
+    }
+    unsetenv("no_proxy");
+    unsetenv("http_proxy");
+}
+
 Test(base_http, status_is_no_error)
 {
     CLEANUP(seen_done) struct seen s = {.want_header = "x-path"};
