@@ -13,6 +13,7 @@
 #include "cache/remote_internal.h"
 #include "cache/store_internal.h"
 
+#include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -20,6 +21,7 @@ enum {
     CONNECT_MS = 2000,
     STALL_MS = 10000,
     PAUSE_MS = 60000,
+    MINUTE_MS = 60000,
     LIES_MAX = 3,
     KNOWN_MAX = 1 << 20, /* digests, 16 bytes each */
 };
@@ -150,7 +152,11 @@ void remote_outage(struct remote *r, const char *why)
               "the shared cache %s cannot be used for now, so that steps run here (%s); it is left "
               "alone for ",
               r->name, why);
-    add_duration(&text, r->o.pause_ms);
+    if (r->o.pause_ms % MINUTE_MS == 0) { /* a setting, not a measurement */
+        sb_printf(&text, "%" PRId64 "m", r->o.pause_ms / MINUTE_MS);
+    } else {
+        add_duration(&text, r->o.pause_ms);
+    }
     warn(r, &r->told_outage, sb_text(&text));
     loop_idle_post(r->idle);
 }

@@ -262,15 +262,17 @@ static void tell(struct verify *v, const struct judging *j, const struct entry *
         [VERIFY_DAMAGED] = "does not hold what it was stored with",
         [VERIFY_FOLDER] = "is a folder's list of files that cannot be read",
     };
-    char hex[DIGEST_HEX + 1], key[DIGEST_HEX + 1];
+    char hex[DIGEST_HEX + 1], key[DIGEST_HEX + 1], made[32]; /* several may have one key */
 
+    format_time_local(e->made_at_ms, made);
     digest_hex(&j->bad, hex);
     digest_hex(&e->key, key);
     if (sentences[j->kind]) {
         verify_found(v, j->kind, e, &j->bad, v->o->repair,
-                     "entry %.12s: the object sha256:%.12s… %s", key, hex, sentences[j->kind]);
+                     "entry %.12s, made %s: the object sha256:%.12s… %s", key, made, hex,
+                     sentences[j->kind]);
     } else {
-        verify_found(v, j->kind, e, NULL, v->o->repair, "entry %.12s: %s", key,
+        verify_found(v, j->kind, e, NULL, v->o->repair, "entry %.12s, made %s: %s", key, made,
                      j->kind == VERIFY_RESULT ? "its result cannot be read"
                                               : "its action is not that of its key");
     }

@@ -70,11 +70,13 @@ static int read_options(const struct cli *c, const struct args *a, struct gc_opt
 
 static void report_text(const struct gc_report *r, bool dry_run, struct str *out)
 {
-    sb_printf(out, "%s %" PRIu64 " entries, %" PRIu64 " objects (",
+    uint64_t objects = r->objects_removed + r->stray_objects;
+    sb_printf(out, "%s %" PRIu64 " %s, %" PRIu64 " object%s (",
               dry_run ? "would remove" : "removed", r->entries_removed,
-              r->objects_removed + r->stray_objects);
+              r->entries_removed == 1 ? "entry" : "entries", objects, objects == 1 ? "" : "s");
     add_size(out, r->bytes_removed);
-    sb_printf(out, "); %s %" PRIu64 " entries (", dry_run ? "would keep" : "kept", r->entries_kept);
+    sb_printf(out, "); %s %" PRIu64 " %s (", dry_run ? "would keep" : "kept", r->entries_kept,
+              r->entries_kept == 1 ? "entry" : "entries");
     add_size(out, r->bytes_kept);
     sb_puts(out, ")\n");
     if (r->runs_removed > 0) {

@@ -88,8 +88,9 @@ static void end_json(struct verifying *v, const struct verify_report *r)
 
 static void end_text(struct verifying *v, const struct verify_report *r, bool repair)
 {
-    sb_printf(&v->out, "%s%" PRIu64 " entries, %" PRIu64 " objects (",
-              r->complete ? "" : "interrupted after ", r->entries, r->objects);
+    sb_printf(&v->out, "%s%" PRIu64 " %s, %" PRIu64 " object%s (",
+              r->complete ? "" : "interrupted after ", r->entries,
+              r->entries == 1 ? "entry" : "entries", r->objects, r->objects == 1 ? "" : "s");
     add_size(&v->out, r->bytes);
     sb_puts(&v->out, "): ");
     if (r->findings == 0) {

@@ -40,7 +40,9 @@ static void add_text(const struct cli *c, const struct plan *p, const struct dry
                        in->rel    ? in->rel
                        : in->path ? in->path
                                   : in->name,
-                       in->input == UINT32_MAX ? " (found in its text)" : "");
+                       in->input != UINT32_MAX ? ""
+                       : in->source            ? " (its source)"
+                                               : " (found in its text)");
         }
     }
     table_print(t, c->colour, c->out_tty ? c->width : 0, out);
@@ -74,7 +76,7 @@ static void add_inputs(struct jsonw *w, const struct dry_step *s)
         jw_object(w);
         jw_kv_text(w, "name", in->name);
         jw_kv_text(w, "path", in->rel ? in->rel : in->path);
-        jw_kv_bool(w, "found", in->input == UINT32_MAX);
+        jw_kv_bool(w, "found", in->input == UINT32_MAX && !in->source);
         if (in->kind != 'a') {
             jw_key(w, "digest");
             jw_digest(w, &in->digest);

@@ -69,8 +69,10 @@ int dry_unknown_step(const struct cli *c, const struct plan *p, const char *word
         words[i] = branch ? p->instances[i].name : p->wf->steps[i].name;
     }
     const char *near = suggest_nearest(word, words, n);
-    int code = near ? cli_usage(c, "there is no step '%s' (did you mean '%s'?)", word, near)
-                    : cli_usage(c, "there is no step '%s'", word);
+    int code =
+        near ? cli_usage(c, "%s has no step '%s' (did you mean '%s'?)", p->wf->file, word, near)
+             : cli_usage(c, "%s has no step '%s' (`wf graph %s` shows all)", p->wf->file, word,
+                         p->wf->file);
     cleanup_free(&words);
     return code;
 }

@@ -54,7 +54,10 @@ static void on_event(struct run *r, const struct event *e, void *arg)
     struct rerunning *x = arg;
     CLEANUP(sb_done) struct str text = {0};
 
-    if (e->type == EVENT_FAILED || e->type == EVENT_WARNING) {
+    /* That its inputs changed meanwhile stands with the success. */
+    bool odd = e->type == EVENT_SUCCEEDED &&
+               memmem(e->payload, e->payload_len, "\"stored\":false", 14) != NULL;
+    if (e->type == EVENT_FAILED || e->type == EVENT_WARNING || odd) {
         lines_event(x->cli, r, x->setup.store, e, false, &text);
         fputs(sb_text(&text), stderr);
     }
@@ -116,6 +119,19 @@ static int run_once(struct rerunning *x, const char *step)
 
 /* --- what differs --- */
 
+/* For people a digest is shown by its beginning. */
+static void add_side(const char *text, struct str *out)
+{
+    enum { SHORT = 7 + 12 };
+    bool digest = text && text_starts(text, "sha256:") && strlen(text) >= 7 + DIGEST_HEX;
+
+    if (digest) {
+        sb_printf(out, "%.*s\xe2\x80\xa6%.40s", SHORT, text, text + 7 + DIGEST_HEX);
+    } else {
+        sb_printf(out, "%.80s", text ? text : "nothing");
+    }
+}
+
 static void differs(struct rerunning *x, const char *step, const char *part, const char *name,
                     const char *file, const char *one, const char *two)
 {
@@ -131,9 +147,12 @@ static void differs(struct rerunning *x, const char *step, const char *part, con
         jw_end_object(x->json);
         return;
     }
-    sb_printf(&x->out, "%s: the %s %s%s%s differs: %.80s, then %.80s\n", step, part, name,
-              file ? ", file " : "", file ? file : "", one ? one : "nothing",
-              two ? two : "nothing");
+    sb_printf(&x->out, "%s: the %s %s%s%s differs: ", step, part, name, file ? ", file " : "",
+              file ? file : "");
+    add_side(one, &x->out);
+    sb_puts(&x->out, ", then ");
+    add_side(two, &x->out);
+    sb_putc(&x->out, '\n');
 }
 
 struct listing {
@@ -151,7 +170,7 @@ static int list_one(const struct manifest_entry *e, void *arg, struct err *err)
     digest_hex(&e->digest, hex);
     map_put_text(&l->files, name,
                  e->kind == 'l' ? arena_strndup(l->arena, e->link, e->link_len)
-                                : arena_printf(l->arena, "%s%s", hex,
+                                : arena_printf(l->arena, "sha256:%s%s", hex,
                                                e->kind == 'x'   ? " (executable)"
                                                : e->kind == 'd' ? " (empty folder)"
                                                                 : ""));
@@ -194,7 +213,7 @@ static void compare_outputs(struct rerunning *x, const char *step, const struct 
 {
     for (uint32_t i = 0; i < one->n_outputs && i < two->n_outputs; i++) {
         const struct result_output *a = &one->outputs[i], *b = &two->outputs[i];
-        char left[DIGEST_HEX + 1], right[DIGEST_HEX + 1];
+        char left[DIGEST_HEX + 8], right[DIGEST_HEX + 8];
         if (digest_eq(&a->digest, &b->digest) && a->kind == b->kind &&
             a->executable == b->executable) {
             continue;
@@ -203,8 +222,10 @@ static void compare_outputs(struct rerunning *x, const char *step, const struct 
             folders_differ(x, step, a->name, &a->digest, &b->digest)) {
             continue;
         }
-        digest_hex(&a->digest, left);
-        digest_hex(&b->digest, right);
+        memcpy(left, "sha256:", 7);
+        memcpy(right, "sha256:", 7);
+        digest_hex(&a->digest, left + 7);
+        digest_hex(&b->digest, right + 7);
         differs(x, step, "output", a->name, NULL, left, right);
     }
 }

@@ -268,9 +268,6 @@ static void ended_well(struct run *r, struct task *t, const struct attempt_end *
     r->instances[i].result = result;
     r->publishing += s.publish; /* until on_committed() begins it */
     emit_success(r, &s);
-    if (t->keep && !keep && end->why_not) {
-        emit_warning(r, i, end->why_not);
-    }
     sched_over(r, i);
     if (s.publish || keys_waited_for(&r->keys, i)) {
         journal_hurry(r->journal);

@@ -245,6 +245,15 @@ bool checks_missing(struct run *r, uint32_t instance)
     return false;
 }
 
+/* Another checkout, or a copy: one workflow all the same. */
+static bool same_text(const struct run *r, const char *file)
+{
+    CLEANUP(sb_done) struct str text = {0};
+
+    return fs_read_file(file, r->o.text_len, &text, NULL) == 0 && text.len == r->o.text_len &&
+           memcmp(sb_text(&text), r->o.text, text.len) == 0;
+}
+
 void checks_name(struct run *r)
 {
     CLEANUP(cleanup_free) char *file = fs_join(r->wf->dir, fs_basename(r->wf->file));
@@ -256,7 +265,8 @@ void checks_name(struct run *r)
         return;
     }
     const char *other = db_text(row, 0);
-    if (other && other[0] == '/' && strcmp(other, file) != 0 && access(other, F_OK) == 0) {
+    if (other && other[0] == '/' && strcmp(other, file) != 0 && access(other, F_OK) == 0 &&
+        !same_text(r, other)) {
         CLEANUP(cleanup_free)
         char *text = xasprintf("the workflow '%s' was last run from %s: two files with one name "
                                "share one history; give one of them another `name:`",

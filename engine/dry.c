@@ -276,7 +276,9 @@ static bool settle_by_needs(struct dry *d, uint32_t step, enum dry_verdict *ret,
 
     if (m->finally) {
         *ret = DRY_UNDECIDED;
-        wait->why = "it runs when all else has ended";
+        wait->why = m->cache.policy == CACHE_OFF
+                        ? "it runs when all else has ended; not memoized: it stands under finally"
+                        : "it runs when all else has ended";
         if (!m->condition) {
             *ret = DRY_RUN;
         }

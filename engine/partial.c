@@ -76,15 +76,17 @@ static int find_outside(struct run *r, const struct dry *d, uint32_t needed, uin
             r->outside_entry[i] = known->entry;
         } else if (known->verdict == DRY_SKIP) {
             continue;
-        } else if (prior_id(r->decider.prior, i) != 0) {
+        } else if (prior_entry(r->decider.prior, i)) {
             r->outside_entry[i] = prior_id(r->decider.prior, i);
             r->stale[i] = true;
         } else {
             return err_set(err, ERR_USAGE, 0,
-                           "step '%s' needs what %s makes, and that was never made: first run `wf "
+                           "step '%s' needs what %s makes, and that %s: first run `wf "
                            "run %s --until %s`",
-                           r->wf->steps[by].name, r->plan->instances[i].name, r->wf->file,
-                           r->wf->steps[needed].name);
+                           r->wf->steps[by].name, r->plan->instances[i].name,
+                           prior_id(r->decider.prior, i) != 0 ? "is no longer kept"
+                                                              : "was never made",
+                           r->wf->file, r->wf->steps[needed].name);
         }
     }
     return 0;
@@ -170,7 +172,11 @@ void partial_settle(struct run *r, uint32_t instance)
     }
     e = arena_alloc(r->decider.arena, sizeof(*e));
     if (entry_get(r->o.store, id, r->decider.arena, e, &err) != 0) {
-        fail_instance(r, instance, "failed", "what it made before is no longer kept");
+        CLEANUP(cleanup_free)
+        char *text = xasprintf("what it made before is no longer kept: first run `wf run %s "
+                               "--until %s`",
+                               r->wf->file, step_of(r, instance)->name);
+        fail_instance(r, instance, "failed", text);
         return;
     }
     emit_hit(r, instance, e, NULL, false);

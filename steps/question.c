@@ -331,6 +331,7 @@ static void add_seen(struct question *ret, struct action_input *in, const struct
                      const struct looked *l, const char *path, const char *rel)
 {
     ret->inputs[ret->n_inputs] = (struct seen_input){.input = s->input,
+                                                     .source = s->kind == SPEC_SOURCE,
                                                      .path = path,
                                                      .rel = rel,
                                                      .name = s->name,

@@ -25,6 +25,7 @@ struct seen_input {
     const char *name; /* NULL: unnamed */
     char kind;        /* 'f' 'd' 'a' */
     bool exec;
+    bool source;           /* the `source` of an ingest step */
     struct stat st;        /* of a file */
     struct digest digest;  /* of the content; a folder's manifest */
     uint64_t bytes, files; /* of a folder */

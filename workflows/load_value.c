@@ -220,6 +220,21 @@ bool load_duration(struct loader *l, const struct entry *e, int64_t *ret_ms)
     return false;
 }
 
+/* "int": how others write it. The one name that goes on so; NULL: none, or several. */
+static const char *begins_with(const char *text, const char *const *names, uint32_t count)
+{
+    const char *found = NULL;
+
+    for (uint32_t i = 0; i < count && strlen(text) >= 3; i++) {
+        if (text_starts(names[i], text)) {
+            if (found)
+                return NULL;
+            found = names[i];
+        }
+    }
+    return found;
+}
+
 bool load_choice(struct loader *l, const struct entry *e, const char *const *names, uint32_t count,
                  uint32_t *ret)
 {
@@ -233,7 +248,8 @@ bool load_choice(struct loader *l, const struct entry *e, const char *const *nam
         }
     }
     wrong_text(l, e, text);
-    diag_did_you_mean(l->d, suggest_nearest(text, names, count));
+    const char *near = suggest_nearest(text, names, count);
+    diag_did_you_mean(l->d, near ? near : begins_with(text, names, count));
     return false;
 }
 

@@ -8,6 +8,9 @@ try 0 wf run one/w.yaml; says_not warning
 json '.file' "\"$T/one/w.yaml\"" <(wf show --json)
 cd one || exit 1
 try 0 wf run w.yaml; says_not warning
+try 0 wf run ../two/w.yaml; says_not warning # another checkout of the same
+echo '# two' >>../two/w.yaml
+try 0 wf run w.yaml
 try 0 wf run ../two/w.yaml; says "warning.*$T/one/w.yaml"
 json '.file' "\"$T/two/w.yaml\"" <(wf show --json)
 try 0 wf run w.yaml --json
