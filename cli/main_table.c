@@ -92,6 +92,12 @@ static int unknown_command(const struct cli *c, int argc, char **argv)
             "a command stands before the options (wf COMMAND %s …); `wf --help` lists the commands",
             argv[0]);
     }
+    for (size_t i = 0; i < command_count; i++) {
+        if (text_starts(commands[i]->name, "cache ") && text_eq(commands[i]->name + 6, argv[0])) {
+            return cli_usage(c, "'%s' is not a command of wf (did you mean '%s'?)", argv[0],
+                             commands[i]->name);
+        }
+    }
     const char *words[64];
     size_t n = 0;
     for (size_t i = 0; i < command_count; i++) {
