@@ -26,17 +26,22 @@ static void explain_one(uint32_t instance, void *arg)
 {
     struct explaining *x = arg;
     const struct plan *p = x->s->setup.plan;
+    dry_known(x->s->dry, instance);
     if (x->json) {
         dry_json(p, x->s->dry, instance, x->json);
         return;
     }
     const struct dry_step *d = dry_of(x->s->dry, instance);
     bool colour = x->cli->colour;
-    bool said = d->why && d->n_differences == 0; /* else it only sums up the list */
+    /* Else it only sums up the list. */
+    bool said = d->why && (d->n_differences == 0 || d->not_known);
     sb_printf(x->out, "%s%s%s: %s%s%s\n", tone_on(colour, TONE_BOLD), p->instances[instance].name,
               tone_off(colour), dry_verdict_names[d->verdict], said ? ", " : "",
               said ? d->why : "");
     differences_text(d->differences, d->n_differences, 0, "  ", "", x->out);
+    if (d->not_known) {
+        sb_printf(x->out, "  %s\n", d->not_known);
+    }
 }
 
 /* --- a past run --- */

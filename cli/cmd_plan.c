@@ -98,6 +98,9 @@ void dry_json(const struct plan *p, const struct dry *d, uint32_t instance, stru
         jw_digest(w, &s->key);
     }
     add_differences(w, s);
+    if (s->not_known) {
+        jw_kv_text(w, "not_known", s->not_known);
+    }
     if (s->n_chain > 0) {
         jw_key(w, "because");
         chain_json(s->chain, s->n_chain, w);

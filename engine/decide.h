@@ -86,6 +86,8 @@ const char *decide_blind(const struct decider *d, uint32_t instance);
  * effort, and only for what runs: a hit never comes here. With d->read_only whatever it costs; else it reads little. */
 void decide_why(struct decider *d, uint32_t instance, const struct question *q,
                 const struct world *w, struct arena *a, struct decision *dec);
+/* Of one whose question cannot be asked yet: differences of its work alone, against the same. Without any the decision stays as it is. */
+void decide_known(struct decider *d, uint32_t instance, struct arena *a, struct decision *dec);
 /* The reason in one line: "--refresh", "never ran", "input a.csv: content changed (…), and 2 more". In `a`, or static. */
 const char *decision_reason(const struct decision *dec, struct arena *a);
 

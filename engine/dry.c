@@ -29,7 +29,7 @@ enum { ASKING_MAX = 64 };
 
 struct dry_state { /* of a step */
     bool open;     /* some branch will run, or is undecided */
-    bool maybe;    /* some branch is undecided, and may yet be skipped */
+    bool maybe;    /* it may yet be skipped: its condition, or that of one it needs, is not known */
     bool skipped;  /* all branches are */
     bool success;
     uint32_t runs; /* a branch that will run, else one that may; UINT32_MAX: none */
@@ -386,17 +386,30 @@ static void settle_alike(struct dry *d, uint32_t i, enum dry_verdict verdict,
     }
 }
 
+/* Of a step that is undecided: may more than its result be open? */
+static bool may_be_skipped(const struct dry *d, uint32_t step)
+{
+    const struct step *m = &d->wf->steps[step];
+    bool yes = m->condition != NULL;
+
+    for (uint32_t k = 0; k < m->n_needs && !yes; k++) {
+        yes = d->states[m->needs[k].step].maybe;
+    }
+    return yes;
+}
+
 static void count_branches(struct dry *d, uint32_t step)
 {
     uint32_t first = d->plan->first[step], end = d->plan->first[step + 1], may = UINT32_MAX;
     struct dry_state *st = &d->states[step];
+    bool skippable = may_be_skipped(d, step);
 
     st->skipped = end > first;
     st->runs = UINT32_MAX;
     for (uint32_t i = first; i < end; i++) {
         enum dry_verdict v = d->steps[i].verdict;
         st->open |= v == DRY_RUN || v == DRY_UNDECIDED;
-        st->maybe |= v == DRY_UNDECIDED;
+        st->maybe |= v == DRY_UNDECIDED && skippable;
         st->skipped &= v == DRY_SKIP;
         st->runs = v == DRY_RUN && st->runs == UINT32_MAX ? i : st->runs;
         may = v == DRY_UNDECIDED && may == UINT32_MAX ? i : may;
@@ -522,6 +535,41 @@ void dry_close(struct dry *d)
     free(d->entries);
     free(d->states);
     free(d);
+}
+
+/* The steps it waits for, as a list of words. */
+static const char *open_needs(const struct dry *d, const struct step *m, struct arena *a)
+{
+    enum { NAMED = 5 };
+    CLEANUP(sb_done) struct str s = {0};
+    uint32_t n = 0;
+
+    for (uint32_t k = 0; k < m->n_needs; k++) {
+        uint32_t need = m->needs[k].step;
+        if (d->states[need].open && n++ < NAMED) {
+            sb_printf(&s, "%s%s", s.len > 0 ? ", " : "", d->wf->steps[need].name);
+        }
+    }
+    if (n > NAMED) {
+        sb_printf(&s, " and %u more", n - NAMED);
+    }
+    return s.len > 0 ? arena_strdup(a, sb_text(&s)) : NULL;
+}
+
+void dry_known(struct dry *d, uint32_t instance)
+{
+    struct dry_step *s = &d->steps[instance];
+    const struct instance_ref *ref = &d->plan->instances[instance];
+    struct decision dec = {.verdict = VERDICT_MISS};
+    const char *open = open_needs(d, &d->wf->steps[ref->step], d->arena);
+
+    if (s->verdict != DRY_UNDECIDED || !open || s->not_known) {
+        return;
+    }
+    decide_known(&d->decider, instance, d->arena, &dec);
+    s->differences = dec.differences;
+    s->n_differences = dec.n_differences;
+    s->not_known = arena_printf(d->arena, "its inputs are not compared before %s has run", open);
 }
 
 const struct dry_step *dry_of(const struct dry *d, uint32_t instance)

@@ -33,6 +33,7 @@ struct dry_step {
     const struct why_link
         *chain; /* of one that is undecided: what it depends on, down to the root */
     size_t n_chain;
+    const char *not_known; /* of one that is undecided, after dry_known(): what more may differ */
     struct digest key;
     bool has_key;
     int64_t entry;
@@ -53,6 +54,8 @@ struct dry_options {
 int dry_open(const struct dry_options *o, struct dry **ret,
              struct err *err); /* blocking: runs the loop until all is decided */
 void dry_close(struct dry *d);
+/* Of a step that is undecided because of others: the differences that no other step can change any more (its work: text, params, environment), into its dry_step. */
+void dry_known(struct dry *d, uint32_t instance);
 const struct dry_step *dry_of(const struct dry *d, uint32_t instance);
 
 #endif

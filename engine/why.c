@@ -8,6 +8,7 @@
 #include "cache/manifest.h"
 #include "engine/decide.h"
 #include "engine/lookback.h"
+#include "steps/action.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -118,6 +119,29 @@ static void compare(struct decider *d, uint32_t instance, const struct question 
     dec->reason = reason_of_part(dec->differences[0].part);
     struct looking l = {q, w, d->read_only ? UINT64_MAX : FILES_NEAR};
     explain_inside(d->store, dec->differences, dec->n_differences, a, look, &l);
+}
+
+void decide_known(struct decider *d, uint32_t instance, struct arena *a, struct decision *dec)
+{
+    const struct instance_ref *ref = &d->plan->instances[instance];
+    const char *action = NULL, *then = NULL, *now = ref->work_json;
+    CLEANUP(sb_done) struct str text = {0};
+    int64_t id = store_db(d->store) ? prior_id(d->prior, instance) : 0;
+
+    if (id == 0 && store_db(d->store)) {
+        id = lookback_entry(lookback(d), instance);
+    }
+    if (!now && action_work(d->plan->wf, &d->plan->wf->steps[ref->step],
+                            &d->plan->wf->steps[ref->step].rows[ref->row], &text, NULL) == 0) {
+        now = sb_text(&text);
+    }
+    if (id == 0 || !now || entry_action(d->store, id, a, &action, &then, NULL) != 0 || !action ||
+        explain_diff(action, then, action, now, a, &dec->differences, &dec->n_differences, NULL) <
+            0) {
+        dec->n_differences = 0;
+        return;
+    }
+    dec->against = id;
 }
 
 /* Where an input lies that the action calls by its name alone: outside of the workflow's folder. */

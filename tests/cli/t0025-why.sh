@@ -47,6 +47,21 @@ sed -i 's|, g: {path: g, optional: true}|, g: g|' w.yaml
 same "an output declared" "$(parts features)" "output g"
 sed -i 's/outputs: {f: f, g.*$/outputs: {f: f}/' w.yaml
 same "as before" "$(wf plan w.yaml --json | jq -r '[.steps[].verdict] | unique | join(" ")')" hit
+# undecided, and yet something is known of it
+cp a.csv kept.csv; echo other >>a.csv
+try 0 wf explain w.yaml train -p lr=0.7
+says 'undecided, it depends on features'
+says 'param lr: 0.1 → 0.7'
+says 'its inputs are not compared before features has run'
+try 0 wf explain w.yaml train --json
+json '.[0] | [.verdict, .differences, (.not_known | test("features"))]' '["undecided",[],true]'
+# asked to run it will, whatever it depends on
+verdicts() { wf plan w.yaml "$@" --json | jq -c '[.steps[] | {(.name): .verdict}] | add | [.ingest, .features, .train]'; }
+same "in the middle" "$(verdicts)" '["run","undecided","undecided"]'
+same "refreshed" "$(verdicts --refresh=train)" '["run","undecided","run"]'
+same "not if it may be skipped" "$(sed "s/^  features:/&\n    if: \${{ steps.ingest.status == 'succeeded' }}/" w.yaml >if.yaml
+    wf plan if.yaml --refresh=train --json | jq -r '.steps[] | select(.name == "train") | .verdict')" undecided
+mv kept.csv a.csv
 # a folder: which files, and in what way; names that are no UTF-8 too
 echo 22 >data/2.csv
 rm data/3.csv
