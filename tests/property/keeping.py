@@ -107,7 +107,10 @@ class Keeping:
         pinned = self.listed("--pinned")
         if pinned != self.pinned:
             self.problem("pinned, but should not be: %s; should be, but are not: %s" % (pinned - self.pinned, self.pinned - pinned))
-        self.seen -= {action for action, key in self.digests.items() if key not in left}
+        # Reused by a run, but gone before anybody could ask for its key: it may or may not be there.
+        unknown = {action for action in self.seen if action not in self.digests}
+        self.loose |= unknown
+        self.seen -= unknown | {action for action, key in self.digests.items() if key not in left}
         for name, old in self.baselines.items():
             if old["key"] not in left:
                 self.unsure.add(name)
