@@ -12,6 +12,7 @@
 #include "base/units.h"
 #include "cache/failpoint.h"
 #include "cache/gc_internal.h"
+#include "cache/sources.h"
 
 #include <fcntl.h>
 #include <stdio.h>
@@ -141,8 +142,14 @@ static int remove_entries(struct gc *g, struct err *err)
 static int clear_rest(struct gc *g, struct err *err)
 {
     struct write tidy = {.apply = apply_tidy, .urgent = true};
+    struct sources_size copies;
     int rc = gc_runs(g, err);
 
+    if (rc == 0 && !g->stopped) {
+        sources_clear(g->store, g->o->unused_for_ms, g->o->dry_run, g->deadline_us, &copies);
+        g->report.sources_removed = copies.copies;
+        g->report.source_bytes_removed = copies.bytes;
+    }
     rc = rc < 0 || g->stopped ? rc : gc_strays(g, err);
     if (rc < 0 || g->stopped || g->o->dry_run) {
         return rc;
@@ -264,12 +271,14 @@ bool cache_tidy(struct store *s, const struct tidy_options *o)
         .unused_for_ms = age(o->unused_for_ms, TIDY_UNUSED_MS),
         .runs_for_ms = age(o->runs_for_ms, TIDY_RUNS_MS),
         .within_ms = TIDY_WITHIN_MS,
+        .kept_runs = o->kept_runs,
         .live_entries = o->live_entries,
     };
     struct gc_report report;
     struct err err = {0};
 
-    bool wanted = go.max_size > 0 || go.max_entries > 0 || go.unused_for_ms > 0;
+    bool wanted = go.max_size > 0 || go.max_entries > 0 || go.unused_for_ms > 0 ||
+                  (o->runs_for_ms > 0 && o->runs_for_ms != INT64_MAX);
     if (!wanted || !s->db || s->read_only || !due(stamp)) {
         return false;
     }

@@ -20,7 +20,8 @@ struct gc_options {
     uint64_t max_size;     /* bytes of objects; 0: no bound */
     uint64_t max_entries;  /* 0: no bound */
     int64_t
-        runs_for_ms; /* runs that began longer ago are forgotten, but for the newest GC_KEPT_RUNS of each workflow; 0: no bound */
+        runs_for_ms; /* runs that began longer ago are forgotten, but for the newest of each workflow; 0: no bound */
+    uint32_t kept_runs; /* so many; 0: GC_KEPT_RUNS */
     bool dry_run;
     int64_t within_ms; /* stops in time, and goes on there the next time; 0: to the end */
     gc_live_entries *live_entries; /* NULL: known only from the runs before */
@@ -34,16 +35,18 @@ struct gc_report {
     uint64_t entries_kept, entries_removed, objects_removed, bytes_removed, bytes_kept,
         stray_objects;
     uint64_t runs_removed, plans_removed; /* of the history; files of their logs go along */
-    uint64_t database_freed;              /* bytes the database file became smaller by */
+    uint64_t sources_removed, source_bytes_removed; /* copies of git repositories unused so long */
+    uint64_t database_freed;                        /* bytes the database file became smaller by */
     bool complete;
 };
 int cache_gc(struct store *s, const struct gc_options *o, struct gc_report *ret, struct err *err);
 
 /* After a run: the same within bounds, when it is due. All-zero takes the defaults below; UINT64_MAX and INT64_MAX: no bound; without
- * any for entries nothing is done at all. */
+ * any for entries, and without one of one's own for runs, nothing is done at all. */
 struct tidy_options {
     uint64_t max_size, max_entries;
     int64_t unused_for_ms, runs_for_ms;
+    uint32_t kept_runs;
     gc_live_entries *live_entries;
 };
 #define TIDY_MAX_SIZE UINT64_C(20000000000)
@@ -60,6 +63,7 @@ bool cache_tidy(struct store *s, const struct tidy_options *o);
 /* What the store holds. What the cache did is told by engine/tally.h. */
 struct cache_stats {
     uint64_t entries, objects, object_bytes, database_bytes;
+    uint64_t sources, source_bytes; /* copies of git repositories */
     int64_t oldest_ms, newest_ms;
 };
 int cache_stats(struct store *s, struct cache_stats *ret, struct err *err);

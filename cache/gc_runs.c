@@ -92,8 +92,9 @@ static int find_old(struct forgetting *f, const char *before, char after[ID_LEN 
                     struct err *err)
 {
     CLEANUP(db_row_done) struct db_row *row = NULL;
+    int64_t kept = f->gc->o->kept_runs ? f->gc->o->kept_runs : GC_KEPT_RUNS;
     int rc = db_query(store_db(f->gc->store), SQL_GC_OLD_RUNS, &row, err, "ttii", after, before,
-                      (int64_t)GC_KEPT_RUNS, (int64_t)AT_ONCE);
+                      kept, (int64_t)AT_ONCE);
 
     vec_clear(&f->runs);
     while (rc >= 0 && (rc = db_step(row, err)) == 1) {

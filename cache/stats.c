@@ -4,6 +4,7 @@
 #include "base/err.h"
 #include "base/mem.h"
 #include "cache/gc_internal.h"
+#include "cache/sources.h"
 #include "cache/store_internal.h"
 
 #include <stdlib.h>
@@ -45,6 +46,10 @@ int cache_stats(struct store *s, struct cache_stats *ret, struct err *err)
 
     if (s->db) {
         rc = read_content(s, &st, err);
+        struct sources_size copies;
+        sources_measure(s, &copies);
+        st.sources = copies.copies;
+        st.source_bytes = copies.bytes;
         st.database_bytes = file_bytes(s, "wf.db") + file_bytes(s, "wf.db-wal");
     }
     if (rc == 0) {

@@ -29,17 +29,25 @@ static bool tell(uint64_t seen, uint64_t removed, void *arg)
 }
 
 /* What was written in config.yaml, where no bound is given here. */
-static int read_config(const struct cli *c, struct gc_options *o)
+static int read_config(const struct cli *c, struct gc_options *o, bool entries, bool runs)
 {
     struct config f;
     int code = config_open(c, &f);
 
+    if (code == EXIT_OK && runs) {
+        o->runs_for_ms = f.keep_for_ms == CONFIG_NO_AGE ? 0
+                         : f.keep_for_ms > 0            ? f.keep_for_ms
+                                                        : TIDY_RUNS_MS;
+    }
     if (code == EXIT_OK) {
+        o->kept_runs = f.keep_runs;
+    }
+    if (code == EXIT_OK && entries) {
         o->max_size = f.max_size == CONFIG_NO_SIZE ? 0 : f.max_size;
         o->max_entries = f.max_entries == CONFIG_NO_SIZE ? 0 : f.max_entries;
         o->unused_for_ms = f.unused_for_ms == CONFIG_NO_AGE ? 0 : f.unused_for_ms;
-        config_done(&f);
     }
+    config_done(&f);
     return code;
 }
 
@@ -65,7 +73,7 @@ static int read_options(const struct cli *c, const struct args *a, struct gc_opt
     /* Zero is no bound for housekeeping; whoever writes it means all. */
     o->unused_for_ms = unused && o->unused_for_ms == 0 ? 1 : o->unused_for_ms;
     o->runs_for_ms = runs && o->runs_for_ms == 0 ? 1 : o->runs_for_ms;
-    return unused || size || entries > 0 ? EXIT_OK : read_config(c, o);
+    return read_config(c, o, !unused && !size && entries == 0, !runs);
 }
 
 static void report_text(const struct gc_report *r, bool dry_run, struct str *out)
@@ -82,6 +90,12 @@ static void report_text(const struct gc_report *r, bool dry_run, struct str *out
     if (r->runs_removed > 0) {
         sb_printf(out, "%s %" PRIu64 " old run%s\n", dry_run ? "would forget" : "forgot",
                   r->runs_removed, r->runs_removed == 1 ? "" : "s");
+    }
+    if (r->sources_removed > 0) {
+        sb_printf(out, "%s %" PRIu64 " unused git source%s (", dry_run ? "would remove" : "removed",
+                  r->sources_removed, r->sources_removed == 1 ? "" : "s");
+        add_size(out, r->source_bytes_removed);
+        sb_puts(out, ")\n");
     }
     if (r->database_freed > 0) {
         sb_puts(out, "the database is smaller by ");
@@ -104,6 +118,8 @@ static void report_json(const struct gc_report *r, bool dry_run, struct str *out
     jw_kv_i64(&w, "bytes_kept", (int64_t)r->bytes_kept);
     jw_kv_i64(&w, "runs_removed", (int64_t)r->runs_removed);
     jw_kv_i64(&w, "plans_removed", (int64_t)r->plans_removed);
+    jw_kv_i64(&w, "sources_removed", (int64_t)r->sources_removed);
+    jw_kv_i64(&w, "source_bytes_removed", (int64_t)r->source_bytes_removed);
     jw_kv_i64(&w, "database_freed", (int64_t)r->database_freed);
     jw_kv_bool(&w, "complete", r->complete);
     jw_end_object(&w);
@@ -112,8 +128,7 @@ static void report_json(const struct gc_report *r, bool dry_run, struct str *out
 
 static int run(struct cli *c, const struct args *a)
 {
-    struct gc_options o = {.runs_for_ms = TIDY_RUNS_MS,
-                           .dry_run = opt_given(a, "dry-run"),
+    struct gc_options o = {.dry_run = opt_given(a, "dry-run"),
                            .live_entries = used_by_run,
                            .progress = tell,
                            .arg = c};
@@ -147,7 +162,7 @@ static int run(struct cli *c, const struct args *a)
 }
 
 static const struct opt opts[] = {
-    {"unused-for", 0, OPT_TEXT, "DURATION", "Removes entries no run has used for so long (30d)"},
+    {"unused-for", 0, OPT_TEXT, "DURATION", "Removes entries and git copies unused for so long (30d)"},
     {"max-size", 0, OPT_TEXT, "SIZE", "Then the least recently used until the objects fit (20GB)"},
     {"max-entries", 0, OPT_TEXT, "N", "Then the least recently used until at most N are left"},
     {"runs-for", 0, OPT_TEXT, "DURATION",

@@ -57,6 +57,11 @@ static void text_store(const struct cache_stats *s, struct str *out)
     sb_puts(out, ")\ndatabase   ");
     add_size(out, s->database_bytes);
     sb_putc(out, '\n');
+    if (s->sources > 0) {
+        sb_printf(out, "sources    %" PRIu64 " (", s->sources);
+        add_size(out, s->source_bytes);
+        sb_puts(out, ")\n");
+    }
     if (s->entries > 0) {
         sb_puts(out, "oldest     ");
         add_ago(out, s->oldest_ms);
@@ -183,6 +188,8 @@ static void stats_json(const struct stats *s, struct str *out)
     jw_kv_i64(&w, "objects", (int64_t)s->store.objects);
     jw_kv_i64(&w, "object_bytes", (int64_t)s->store.object_bytes);
     jw_kv_i64(&w, "database_bytes", (int64_t)s->store.database_bytes);
+    jw_kv_i64(&w, "sources", (int64_t)s->store.sources);
+    jw_kv_i64(&w, "source_bytes", (int64_t)s->store.source_bytes);
     jw_kv_time(&w, "oldest_at", s->store.oldest_ms);
     jw_kv_time(&w, "newest_at", s->store.newest_ms);
     jw_kv_i64(&w, "runs", tally_runs(s->tally));

@@ -258,6 +258,8 @@ static int start(struct show *s, const struct run_options *o)
         struct tidy_options tidy = {.max_size = s->config.max_size,
                                     .max_entries = s->config.max_entries,
                                     .unused_for_ms = s->config.unused_for_ms,
+                                    .runs_for_ms = s->config.keep_for_ms,
+                                    .kept_runs = s->config.keep_runs,
                                     .live_entries = used_by_run};
         cache_tidy(s->setup.store, &tidy);
     }

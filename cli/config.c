@@ -19,7 +19,7 @@
 #include <string.h>
 #include <unistd.h>
 
-enum { LARGEST = 1 << 20 };
+enum { LARGEST = 1 << 20, KEEP_RUNS_MAX = 1000000 };
 
 struct reader {
     struct config *config;
@@ -137,7 +137,7 @@ static void read_entries(struct reader *r, const struct node_pair *p)
     r->config->max_entries = (uint64_t)n;
 }
 
-static void read_unused(struct reader *r, const struct node_pair *p)
+static void read_age(struct reader *r, const struct node_pair *p, int64_t *ret)
 {
     const char *text = scalar(r, p, "a duration such as 30d, or none");
     struct err err = {0};
@@ -151,8 +151,37 @@ static void read_unused(struct reader *r, const struct node_pair *p)
     } else if (ms == 0) {
         diag_error(r->d, p->value->span, "wrong-value", "'%s' needs more than nothing", p->key);
     } else {
-        r->config->unused_for_ms = ms;
+        *ret = ms;
     }
+}
+
+static void read_unused(struct reader *r, const struct node_pair *p)
+{
+    read_age(r, p, &r->config->unused_for_ms);
+}
+
+static void read_keep_for(struct reader *r, const struct node_pair *p)
+{
+    read_age(r, p, &r->config->keep_for_ms);
+}
+
+static void read_keep_runs(struct reader *r, const struct node_pair *p)
+{
+    static const char expected[] = "a whole number from 1 to 1000000";
+    const char *text = scalar(r, p, expected);
+    char *end = NULL;
+
+    if (!text) {
+        return;
+    }
+    errno = 0;
+    long long n = strtoll(text, &end, 10);
+    if (errno || end == text || *end || n < 1 || n > KEEP_RUNS_MAX) {
+        diag_error(r->d, p->value->span, "wrong-value", "'%s' needs %s, not '%.60s'", p->key,
+                   expected, text);
+        return;
+    }
+    r->config->keep_runs = (uint32_t)n;
 }
 
 static void read_cache(struct reader *r, const struct node_pair *p)
@@ -171,13 +200,23 @@ static void read_cache(struct reader *r, const struct node_pair *p)
     read_keys(r, p->value, keys, ARRAY_LEN(keys), "cache");
 }
 
+static void read_history(struct reader *r, const struct node_pair *p)
+{
+    static const struct key keys[] = {{"keep_for", read_keep_for}, {"keep_runs", read_keep_runs}};
+
+    if (p->value->kind != NODE_MAP) {
+        diag_error(r->d, p->value->span, "wrong-type",
+                   "'history' needs a mapping such as {keep_for: 90d}");
+        return;
+    }
+    read_keys(r, p->value, keys, ARRAY_LEN(keys), "history");
+}
+
 static void read_top(struct reader *r, const char *text, size_t len)
 {
-    static const struct key keys[] = {{"cache", read_cache},
-                                      {"container", NULL},
-                                      {"executor", NULL},
-                                      {"listen", NULL},
-                                      {"notifications", NULL}};
+    static const struct key keys[] = {{"cache", read_cache}, {"history", read_history},
+                                      {"container", NULL},   {"executor", NULL},
+                                      {"listen", NULL},      {"notifications", NULL}};
     struct arena *a = arena_new();
     const struct node *top = yaml_parse_partial(text, len, a, r->d);
 

@@ -10,7 +10,7 @@ struct cli;
 struct err;
 struct str;
 
-/* Of max_size, max_entries and unused_for_ms: `none` was written. 0: nothing was said. */
+/* Of max_size, max_entries, unused_for_ms and keep_for_ms: `none` was written. 0: nothing was said. */
 #define CONFIG_NO_SIZE UINT64_MAX
 #define CONFIG_NO_AGE INT64_MAX
 
@@ -22,6 +22,8 @@ struct config {
     uint64_t max_size;     /* cache.max_size, bytes */
     uint64_t max_entries;  /* cache.max_entries */
     int64_t unused_for_ms; /* cache.unused_for */
+    int64_t keep_for_ms;   /* history.keep_for */
+    uint32_t keep_runs;    /* history.keep_runs */
 };
 
 /* --config, else $WF_CONFIG, else config.yaml below $XDG_CONFIG_HOME/wf, else below ~/.config/wf. Only one that was named must be there. Prints what is wrong with it, with its place;

@@ -10,9 +10,9 @@
 #include "base/repo.h"
 #include "base/str.h"
 #include "base/units.h"
+#include "cache/sources.h"
 #include "steps/fetch_impl.h"
 
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <pthread.h>
@@ -24,8 +24,6 @@
 #define STALL_MS 60000
 #define TICK_MS 1000
 #define LOOK_AGAIN_US 20000
-/* A copy that nobody used for so long is removed when another is used. */
-#define UNUSED_MS (30 * 24 * 3600 * (int64_t)1000)
 /* More tracked files than this are not looked through just to tell whether one of them changed. */
 #define DIRTY_FILES 50000
 
@@ -89,35 +87,12 @@ static char *mirror_of(const struct git_job *s)
     return xasprintf("%s/%.32s.git", s->mirrors, hex);
 }
 
-/* Copies that nobody has used for long, and whose lock nobody holds. */
-static void remove_unused(const char *mirrors)
-{
-    DIR *dir = opendir(mirrors);
-
-    for (struct dirent *e = dir ? readdir(dir) : NULL; e; e = readdir(dir)) {
-        CLEANUP(cleanup_free) char *lock = fs_join(mirrors, e->d_name);
-        CLEANUP(cleanup_close) int fd = -1;
-        struct stat st;
-        if (!text_ends(lock, ".lock") || stat(lock, &st) != 0 ||
-            now_ms() - st.st_mtim.tv_sec * 1000 < UNUSED_MS ||
-            fs_lock(lock, true, false, &fd, NULL) != 0) {
-            continue;
-        }
-        /* The lock's own file stays: somebody may be about to wait for it. */
-        CLEANUP(cleanup_free) char *copy = xstrndup(lock, strlen(lock) - strlen(".lock"));
-        (void)fs_remove_tree(copy, NULL);
-    }
-    if (dir) {
-        closedir(dir);
-    }
-}
-
 /* Another step or wf may be fetching into it. */
 static int lock_mirror(struct git_job *s, const char *name, int *ret_fd, struct err *err)
 {
     int rc;
 
-    while ((rc = fs_lock(name, true, false, ret_fd, err)) == -ERR_BUSY && go_on(s)) {
+    while ((rc = sources_lock(name, ret_fd, err)) == -ERR_BUSY && go_on(s)) {
         usleep(LOOK_AGAIN_US);
     }
     return rc;
@@ -227,8 +202,7 @@ static int fetch_there(struct git_job *s, struct err *err)
     if (rc < 0) {
         return rc;
     }
-    (void)futimens(lock, NULL);
-    remove_unused(s->mirrors);
+    (void)futimens(lock, NULL); /* its last use, for housekeeping */
     return read_repo(s, mirror, commit, err);
 }
 

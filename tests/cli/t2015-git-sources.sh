@@ -93,6 +93,22 @@ G reset -q --hard "$first"; git -C repo push -qf "$T/served/r.git" main
 sed "s|@main|@$second|" http.yaml >lost.yaml
 try 0 wf run lost.yaml; check_ran ""
 WF_STORE=$T/fresh try 0 wf run lost.yaml
+# the copies are counted, and go when nobody used them for long; not one that is worked with
+try 0 wf cache stats --json
+json '[.sources, .source_bytes > 0]' '[1,true]'
+try 0 wf cache gc --unused-for 30d --json
+json .sources_removed 0
+touch -d '40 days ago' "$WF_STORE"/sources/*.lock
+try 0 wf cache gc --unused-for 30d --dry-run --json
+json .sources_removed 1
+flock "$WF_STORE"/sources/*.lock "${WF:?}" cache gc --unused-for 30d --json >gc.json
+json .sources_removed 0 gc.json
+touch -d '40 days ago' "$WF_STORE"/sources/*.lock
+try 0 wf cache gc --unused-for 30d --json
+json '[.sources_removed, .source_bytes_removed > 0]' '[1,true]'
+same "nothing is left, no lock either" "$(ls "$WF_STORE/sources")" ""
+try 0 wf run http.yaml --refresh
+check_ran get
 # measure git
 flow measure.yaml <<E1
 steps:

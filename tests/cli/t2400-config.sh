@@ -6,7 +6,7 @@ config() { wf doctor --json "$@" 2>/dev/null | jq -r '.[] | select(.what == "con
 same "none" "$(config)" "ok no config.yaml: the defaults hold"
 mkdir -p config/wf
 for text in '' '# nothing
-' 'cache: {max_size: 50GB, max_entries: 1000, unused_for: 60d, remote: "https://cache.example.org/wf", remote_readonly: true}' 'cache: {max_size: none, max_entries: none, unused_for: none}'; do
+' 'cache: {max_size: 50GB, max_entries: 1000, unused_for: 60d, remote: "https://cache.example.org/wf", remote_readonly: true}' 'cache: {max_size: none, max_entries: none, unused_for: none}' 'history: {keep_for: 30d, keep_runs: 5}' 'history: {keep_for: none}'; do
     printf '%s' "$text" >config/wf/config.yaml
     same "read: $text" "$(config)" "ok $T/config/wf/config.yaml"
 done
@@ -36,6 +36,10 @@ echo 'cache: {remote: "me:secret@host/x"}' >bad.yaml
 same "a line that may hold a password is not shown" "$(config --config bad.yaml | grep -c '^missing .*line 1.*URL') $(config --config bad.yaml | grep -c secret)" "1 0"
 bad 'cache: {remote_readonly: maybe}' 1:26 "true or false"
 bad 'cache: 20GB' 1:8 "mapping"
+bad 'history: 90d' 1:10 "mapping"
+bad 'history: {keep_fro: 90d}' 1:11 "did you mean 'keep_for'"
+bad 'history: {keep_for: 0d}' 1:21 "keep_for"
+bad 'history: {keep_runs: 0}' 1:22 "whole number"
 bad 'cache: {max_size: 1GB, max_size: 2GB}' 1:24 "max_size"
 bad 'listen: 127.0.0.1:80' 1:1 "not supported yet"
 bad 'container: podman' 1:1 "not supported yet"

@@ -135,7 +135,10 @@ Test(cache_gc_tidy, old_runs_go_but_the_newest_of_each_workflow)
     mkdir(logs, 0700);
     mkdir(kept, 0700);
     mkdir(left, 0700);
-    struct gc_report r = collect((struct gc_options){.runs_for_ms = 90 * DAY, .dry_run = true});
+    struct gc_report r =
+        collect((struct gc_options){.runs_for_ms = 90 * DAY, .kept_runs = 2, .dry_run = true});
+    cr_expect_eq(r.runs_removed, GC_KEPT_RUNS + 3);
+    r = collect((struct gc_options){.runs_for_ms = 90 * DAY, .dry_run = true});
     cr_expect_eq(r.runs_removed, 5);
     cr_expect_eq(sql_number("SELECT COUNT(*) FROM runs"), GC_KEPT_RUNS + 5);
     r = collect((struct gc_options){.runs_for_ms = 90 * DAY});
