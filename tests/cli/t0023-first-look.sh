@@ -25,7 +25,7 @@ try 0 wf cache --help
 says 'cache gc'
 check 'no line of a listing ends in blanks' test -z "$(wf show | grep ' $')"
 try 0 wf cache gc --dry-run --max-entries 1
-says 'would keep 1 entries'
+says 'would keep 1 entry'
 # The reports say why a step was skipped.
 flow skip.yaml <<E2
 steps:
