@@ -162,7 +162,8 @@ static int run(struct cli *c, const struct args *a)
 }
 
 static const struct opt opts[] = {
-    {"unused-for", 0, OPT_TEXT, "DURATION", "Removes entries and git copies unused for so long (30d)"},
+    {"unused-for", 0, OPT_TEXT, "DURATION",
+     "Removes entries and git copies unused for so long (30d)"},
     {"max-size", 0, OPT_TEXT, "SIZE", "Then the least recently used until the objects fit (20GB)"},
     {"max-entries", 0, OPT_TEXT, "N", "Then the least recently used until at most N are left"},
     {"runs-for", 0, OPT_TEXT, "DURATION",
