@@ -190,7 +190,8 @@ static int remove_found(struct removing *r)
 
 static int run(struct cli *c, const struct args *a)
 {
-    struct removing r = {.cli = c, .args = a};
+    /* An older result must not come into force because the newest of its key is gone. */
+    struct removing r = {.cli = c, .args = a, .named.every = true};
     struct err err = {0};
     int code = read_rules(&r);
 

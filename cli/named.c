@@ -55,9 +55,16 @@ int named_add_run(const struct cli *c, struct store *s, const char *word, struct
     return code;
 }
 
+struct ids {
+    int64_t *items;
+    size_t len, cap;
+};
+
 static bool collect(const struct picked *e, void *arg)
 {
-    merge(arg, &e->id, 1);
+    struct ids *ids = arg;
+
+    *vec_push(ids) = e->id;
     return true;
 }
 
@@ -73,7 +80,11 @@ static int add_key(const struct cli *c, struct store *s, const struct digest *ke
     }
     digest_hex(key, hex);
     struct pick pick = {.key = hex};
-    return cache_pick(s, &pick, collect, n, &err) < 0 ? cli_fail(c, &err) : EXIT_OK;
+    struct ids ids = {0};
+    int rc = cache_pick(s, &pick, collect, &ids, &err);
+    merge(n, ids.items, ids.len);
+    vec_done(&ids);
+    return rc < 0 ? cli_fail(c, &err) : EXIT_OK;
 }
 
 static int none(const struct cli *c, const char *word, bool runs)

@@ -89,6 +89,27 @@ try 0 wf cache unpin "$(key a barn)" "$(key b barn)"
 try 0 wf cache rm -w barn --older-than 1h -y --json
 json '[.entries_removed, .pinned]' '[2,0]'
 check_store
+# a source told by its measure makes an entry at each change, all of one key: rm takes all of them, pin keeps the newest
+flow t.yaml <<'E'
+name: timed
+steps: {a: {kind: ingest, source: in.txt, cache: {policy: change, measure: bytes}}}
+E
+for n in 1 22 333; do
+    printf %s "$n" >in.txt
+    try 0 wf run t.yaml
+done
+same "three results of one key" "$(wf cache ls --json -w timed | jq -c '[length, ([.[].key] | unique | length)]')" '[3,1]'
+k=$(key a timed)
+try 0 wf cache pin "$k" --json
+json . '{"pinned":1,"named":1}'
+try 0 wf cache unpin "$k"
+try 0 wf cache rm "$k" --dry-run --json
+json .entries_removed 3
+try 0 wf cache rm "$k" --json
+json .entries_removed 3
+try 0 wf run t.yaml
+check_ran a
+check_store
 # what a running run uses stays
 flow r.yaml <<'E'
 name: running
