@@ -123,7 +123,7 @@ static bool has_value(const struct result *r, const char *name)
     static const char from_stdout[] = ": stdout"; /* how the work writes where it is taken from */
     size_t len = strlen(name), tail = sizeof(from_stdout) - 1;
 
-    if (len > tail && strcmp(name + len - tail, from_stdout) == 0) {
+    if (len > tail && strcmp(name + (len - tail), from_stdout) == 0) {
         len -= tail;
     }
     for (uint32_t i = 0; i < r->n_values; i++) {

@@ -29,7 +29,7 @@ bool instance_ended(enum instance_state s);
 enum event_type {
     EVENT_STARTED =
         1, /* an attempt begins: {"attempt":n,"executor":…,"token":…,"key":…,"verdict":…,"why":[…]} */
-    EVENT_HIT,       /* reused: packed, the entry's row id; of a few a document: {"shared":true,"fetched_bytes":…,"note":…} */
+    EVENT_HIT, /* reused: packed, the entry's row id; of a few a document: {"shared":true,"fetched_bytes":…,"note":…} */
     EVENT_SUCCEEDED, /* {"duration_ms":…,"entry":ID or 0,"outputs":…,"values":…,"metrics":…,"stored":false,"note":…,"log_file":…} */
     EVENT_FAILED, /* {"exit_code":…,"signal":…,"error":…,"kind":"failed|timeout|oom|lost|refused","log_file":…,"tolerated":…} */
     EVENT_RETRY,  /* after FAILED: {"delay_ms":…} */

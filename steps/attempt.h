@@ -34,7 +34,8 @@ struct attempt_end {
         store; /* the result may be memoized; else `why_not` says why ("input train.csv changed while the step ran") */
     const char *why_not;
     int64_t started_at_ms, duration_ms;
-    int64_t storing_us; /* of it, after the program's end: outputs hashed and put into the store, inputs looked at again */
+    int64_t
+        storing_us; /* of it, after the program's end: outputs hashed and put into the store, inputs looked at again */
     uint64_t cpu_us, max_rss_kib;
     const char *
         log; /* path of the log file below the store, NULL: empty, or an object (result->has_log) */

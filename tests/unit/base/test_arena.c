@@ -152,8 +152,7 @@ Test(base_arena, an_image_comes_back_and_grows)
 
 Test(base_arena, a_forgotten_image_reads_the_same)
 {
-    static const int counts[] = {1000,
-                                      1200000}; /* the second is large enough to be given back */
+    static const int counts[] = {1000, 1200000}; /* the second is large enough to be given back */
     char *dir = temp_new();
     struct err err = {0};
 
