@@ -47,9 +47,12 @@ struct http_request {
     bool (*on_headers)(const struct http_call *c, void *arg);
 };
 struct http_response {
-    int status;            /* 0: no answer, see err */
-    struct str body;       /* empty when streamed */
-    const struct err *err; /* NULL, or why there is no (whole) answer */
+    int status;      /* 0: no answer, see err */
+    struct str body; /* empty when streamed */
+    /* NULL, or why there is no (whole) answer. ERR_NET and ERR_TIMEOUT may pass; ERR_INVALID (a circle of redirects, a certificate that is refused) and ERR_USAGE (the URL) will be the same
+     * another time. */
+    const struct err *err;
+    const char *reason; /* of err, without the URL before it, for who names it himself */
 };
 typedef void (*http_fn)(struct http_call *c, const struct http_response *r, void *arg);
 

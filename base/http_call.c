@@ -3,6 +3,7 @@
 #include "base/http_call.h"
 
 #include "base/mem.h"
+#include "base/str.h"
 
 #include <ctype.h>
 #include <errno.h>
@@ -165,6 +166,9 @@ static enum err_code code_of(CURLcode result, long sys)
     case CURLE_UNSUPPORTED_PROTOCOL:
     case CURLE_URL_MALFORMAT:
         return ERR_USAGE;
+    case CURLE_TOO_MANY_REDIRECTS:
+    case CURLE_PEER_FAILED_VERIFICATION:
+        return ERR_INVALID;
     default:
         return ERR_NET;
     }
@@ -199,13 +203,25 @@ static void describe_failure(struct http_call *c, CURLcode result)
     err_set(&c->err, code_of(result, sys), 0, "'%s': %s", c->name, text);
 }
 
+static const char *without_url(const struct http_call *c)
+{
+    size_t len = strlen(c->name);
+    const char *text = c->err.msg;
+    bool named = text[0] == '\'' && strncmp(text + 1, c->name, len) == 0 &&
+                 text_starts(text + 1 + len, "': ");
+
+    return named ? text + len + strlen("'': ") : text;
+}
+
 void http_call_finish(struct http_call *c, CURLcode result)
 {
     c->response.status = c->status;
     c->response.err = NULL;
+    c->response.reason = NULL;
     if (result != CURLE_OK) {
         describe_failure(c, result);
         c->response.err = &c->err;
+        c->response.reason = without_url(c);
     }
 }
 

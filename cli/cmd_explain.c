@@ -150,7 +150,7 @@ static int run_past(struct cli *c, const struct args *a)
 static int run_now(struct cli *c, const struct args *a)
 {
     struct dry_setup s;
-    int code = dry_setup_open(c, a, a->positional[0], &s);
+    int code = dry_setup_open(c, a, a->positional[0], a->positional[1], &s);
     if (code != EXIT_OK) {
         return code;
     }

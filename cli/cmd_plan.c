@@ -112,7 +112,7 @@ void dry_json(const struct plan *p, const struct dry *d, uint32_t instance, stru
 static int run(struct cli *c, const struct args *a)
 {
     struct dry_setup s;
-    int code = dry_setup_open(c, a, a->positional[0], &s);
+    int code = dry_setup_open(c, a, a->positional[0], NULL, &s);
     if (code != EXIT_OK) {
         return code;
     }

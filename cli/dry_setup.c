@@ -9,8 +9,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-static int open_dry(const struct cli *c, const struct args *a, const char *file, bool questions,
-                    struct dry_setup *ret)
+static int open_dry(const struct cli *c, const struct args *a, const char *file, const char *only,
+                    bool questions, struct dry_setup *ret)
 {
     *ret = (struct dry_setup){0};
     int code = setup_open(c, a, file, false, false, &ret->setup);
@@ -26,6 +26,8 @@ static int open_dry(const struct cli *c, const struct args *a, const char *file,
                             .loop = ret->setup.loop,
                             .no_cache = opt_given(a, "no-cache"),
                             .want_questions = questions,
+                            .one_try = true,
+                            .only = only,
                             .refresh = ret->refresh};
     for (size_t i = 0; i < n; i++) {
         if (!*ret->refresh[i]) {
@@ -48,16 +50,16 @@ static int open_dry(const struct cli *c, const struct args *a, const char *file,
     return code;
 }
 
-int dry_setup_open(const struct cli *c, const struct args *a, const char *file,
+int dry_setup_open(const struct cli *c, const struct args *a, const char *file, const char *only,
                    struct dry_setup *ret)
 {
-    return open_dry(c, a, file, false, ret);
+    return open_dry(c, a, file, only, false, ret);
 }
 
 int dry_setup_open_questions(const struct cli *c, const struct args *a, const char *file,
                              struct dry_setup *ret)
 {
-    return open_dry(c, a, file, true, ret);
+    return open_dry(c, a, file, NULL, true, ret);
 }
 
 int dry_unknown_step(const struct cli *c, const struct plan *p, const char *word)

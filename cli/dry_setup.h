@@ -15,7 +15,8 @@ struct dry_setup {
     struct dry *dry;
     const char **refresh;
 };
-int dry_setup_open(const struct cli *c, const struct args *a, const char *file,
+/* only: a step or branch, which alone is asked for; NULL: all. */
+int dry_setup_open(const struct cli *c, const struct args *a, const char *file, const char *only,
                    struct dry_setup *ret);
 /* The same, and the questions are kept. */
 int dry_setup_open_questions(const struct cli *c, const struct args *a, const char *file,

@@ -469,6 +469,7 @@ static int open_world(struct dry *d, struct err *err)
                         .trigger = "manual",
                         .scheduled_at_ms = now_ms(),
                         .look_only = true,
+                        .one_try = d->o.one_try,
                         .path_env = path ? path : "/usr/local/bin:/usr/bin:/bin",
                         .branch = world_branch,
                         .status = world_status,
@@ -480,6 +481,22 @@ static int open_world(struct dry *d, struct err *err)
     w->work_dir = store_dir(d->o.store);
     d->asker = asker_new(w);
     return 0;
+}
+
+static void decide_all(struct dry *d)
+{
+    CLEANUP(cleanup_free) bool *needed = d->o.only ? plan_needed(d->plan, d->o.only) : NULL;
+
+    for (uint32_t k = 0; k < d->wf->n_steps; k++) {
+        uint32_t step = d->wf->order ? d->wf->order[k] : k;
+        if (!needed || needed[step]) {
+            decide_step(d, step);
+            continue;
+        }
+        for (uint32_t i = d->plan->first[step]; i < d->plan->first[step + 1]; i++) {
+            d->steps[i].verdict = DRY_UNDECIDED;
+        }
+    }
 }
 
 int dry_open(const struct dry_options *o, struct dry **ret, struct err *err)
@@ -500,8 +517,8 @@ int dry_open(const struct dry_options *o, struct dry **ret, struct err *err)
                       o->n_refresh, err);
     d->decider.read_only = true;
     rc = rc < 0 ? rc : open_world(d, err);
-    for (uint32_t k = 0; rc == 0 && k < d->wf->n_steps; k++) {
-        decide_step(d, d->wf->order ? d->wf->order[k] : k);
+    if (rc == 0) {
+        decide_all(d);
     }
     if (rc == 0 && d->problem.code != ERR_NONE) {
         if (err) {

@@ -48,6 +48,9 @@ struct dry_options {
     struct executor *containers;
     bool no_cache, refresh_all;
     bool want_questions; /* kept in dry_step */
+    bool one_try;        /* a source that does not answer at once is not waited for */
+    const char *
+        only; /* a step or branch: only what it is and needs is decided, the rest stays undecided; NULL: all */
     const char *const *refresh;
     size_t n_refresh;
 };

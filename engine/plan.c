@@ -285,6 +285,25 @@ uint32_t plan_match(const struct plan *p, const char *word, void (*fn)(uint32_t 
     return count;
 }
 
+bool *plan_needed(const struct plan *p, const char *word)
+{
+    const struct workflow *wf = p->wf;
+    bool *needed = xcalloc((size_t)wf->n_steps + 1, sizeof(*needed));
+    uint32_t named = step_of_word(p, word);
+
+    if (named == NONE) {
+        return needed;
+    }
+    needed[named] = true;
+    for (uint32_t k = wf->n_steps; k-- > 0;) { /* what needs others stands behind them */
+        uint32_t s = wf->order ? wf->order[k] : k;
+        for (uint32_t n = 0; needed[s] && n < wf->steps[s].n_needs; n++) {
+            needed[wf->steps[s].needs[n].step] = true;
+        }
+    }
+    return needed;
+}
+
 int plan_no_match(const struct plan *p, const char *option, const char *word, struct err *err)
 {
     bool branch = strchr(word, '[') != NULL;

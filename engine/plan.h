@@ -48,6 +48,8 @@ uint32_t plan_find(const struct plan *p, const char *name);
 /* Every instance that a user's word means (semantics 8): a step's name (all branches) or an instance's. Calls fn; returns how many. */
 uint32_t plan_match(const struct plan *p, const char *word, void (*fn)(uint32_t index, void *arg),
                     void *arg);
+/* For each step: is it meant by the word, or needed by it, over any number of steps? Owned by the caller. */
+bool *plan_needed(const struct plan *p, const char *word);
 /* The error for a word after --OPTION that means none, with the nearest name. */
 int plan_no_match(const struct plan *p, const char *option, const char *word, struct err *err);
 

@@ -110,6 +110,7 @@ struct asker {
     pthread_cond_t walked;
     struct walk *walks;
     struct http *http;
+    struct map asked, silent; /* look_once.c: by URL, by host */
 };
 
 void asker_begin(struct asker *k);
@@ -141,6 +142,11 @@ struct prepared *prepared_find(struct asker *k, uint32_t instance);
 void prepared_drop(struct asker *k, struct prepared *p);
 /* Where a URL's content goes for an instance; owned by the caller. */
 char *source_target(struct asker *k, uint32_t instance);
+/* source_fetch() of a dry run: a URL is asked once, and who wants it again gets the same answer. Of a server that did not answer in time the rest is not asked
+ * any more (ERR_BUSY: a run would have more patience). r is borrowed for the call; what is under way belongs to the asker. */
+int look_once(struct asker *k, const struct fetch_request *r, source_fn on_done, void *arg,
+              struct err *err);
+void looks_free(struct asker *k);
 const struct source_facts *fetched_find(const struct asker *k, uint32_t instance);
 /* The image of a step as it was resolved; 1: question_work() has to do it first; negative: error. */
 struct image;

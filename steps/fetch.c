@@ -19,13 +19,10 @@
 #include <time.h>
 #include <unistd.h>
 
-#define TRIES 5
 /* A Last-Modified says nothing about changes within the same second, or on a slow clock (RFC 9110, 8.8.2.2). */
 #define SETTLED_S 60
-/* The wait before the n-th further try: 0.5, 1, 2, 4 s; a server that names a time is waited for so long at most. */
-#define WAIT_MS 250
+/* A server that names a time is waited for so long at most. */
 #define ASKED_TO_WAIT_MAX_MS 30000
-#define STALL_MS 60000
 #define PAGE_MAX 8192
 
 struct file_fetch {
@@ -40,7 +37,7 @@ struct file_fetch {
     char *bucket, *key;
     const char *sha256, *user, *password;
     struct source_facts known, facts;
-    bool has_known, head_only, not_modified, write_failed, freed, reading;
+    bool has_known, head_only, one_try, not_modified, write_failed, freed, reading;
     bool other_range; /* the server went on somewhere else than asked */
     bool has_length;
     int fd, tries, status;
@@ -259,7 +256,7 @@ static bool on_data(const void *data, size_t len, void *arg)
 
 /* --- what an answer means --- */
 
-static bool passing(int status)
+bool fetch_may_pass(int status)
 {
     return status == 408 || status == 425 || status == 429 || status == 500 || status == 502 ||
            status == 503 || status == 504;
@@ -283,14 +280,15 @@ static bool try_again(struct file_fetch *f, const struct http_response *r)
 {
     bool net = r->err ? r->err->code == ERR_NET || r->err->code == ERR_TIMEOUT : of_other_length(f);
 
-    if (!(net || f->other_range || passing(f->status) || (f->status == 416 && f->have > 0)) ||
-        ++f->tries >= TRIES) {
+    if (!(net || f->other_range || fetch_may_pass(f->status) ||
+          (f->status == 416 && f->have > 0)) ||
+        f->one_try || ++f->tries >= FETCH_TRIES) {
         return false;
     }
     if (f->other_range || f->status == 416 || !can_go_on(f)) {
         f->have = 0;
     }
-    int64_t wait = (int64_t)WAIT_MS << f->tries;
+    int64_t wait = (int64_t)FETCH_WAIT_MS << f->tries;
     f->other_range = false;
     timer_start(f->timer, wait > f->wait_ms ? wait : f->wait_ms, 0);
     return true;
@@ -343,7 +341,7 @@ static void on_answer(struct http_call *c, const struct http_response *r, void *
     } else if (try_again(f, r)) {
         return;
     } else if (r->err) {
-        err_set(&f->err, r->err->code, 0, "cannot fetch %s: %s", f->facts.url, r->err->msg);
+        err_set(&f->err, r->err->code, 0, "cannot fetch %s: %s", f->facts.url, r->reason);
         end(f, false);
     } else if (of_other_length(f)) {
         err_set(
@@ -407,7 +405,8 @@ static void ask(struct file_fetch *f)
     }
     r.method = method;
     r.resume_from = f->have;
-    r.stall_timeout_ms = STALL_MS;
+    r.connect_timeout_ms = f->one_try ? LOOK_CONNECT_MS : 0;
+    r.stall_timeout_ms = f->one_try ? LOOK_STALL_MS : FETCH_STALL_MS;
     r.stream = true;
     r.on_data = on_data;
     r.on_headers = on_headers;
@@ -447,6 +446,7 @@ int fetch_file(struct loop *l, struct http *h, const struct fetch_request *r, so
     f->to = r->to ? xstrdup(r->to) : NULL;
     f->sha256 = r->sha256 ? arena_strdup(f->arena, r->sha256) : NULL;
     f->head_only = r->head_only;
+    f->one_try = r->one_try;
     f->on_done = on_done;
     f->arg = arg;
     f->fd = -1;

@@ -21,7 +21,6 @@
 #include <string.h>
 #include <unistd.h>
 
-#define STALL_MS 60000
 #define TICK_MS 1000
 #define LOOK_AGAIN_US 20000
 /* More tracked files than this are not looked through just to tell whether one of them changed. */
@@ -40,6 +39,7 @@ struct git_job {
     const char *public_url, *to, *mirrors, *commit, *sha256;
     struct source_facts known, facts;
     bool has_known, head_only, look_only;
+    int stall_ms;
     struct err err;
     int rc;
 };
@@ -278,11 +278,11 @@ static void on_tick(void *arg)
     struct git_fetch *f = arg;
     struct err err;
 
-    if (mono_us() / 1000 - atomic_load(&f->s->alive_ms) < STALL_MS || f->s->url.repo) {
+    if (mono_us() / 1000 - atomic_load(&f->s->alive_ms) < f->s->stall_ms || f->s->url.repo) {
         return;
     }
     err_set(&err, ERR_TIMEOUT, 0, "cannot fetch %s: nothing came for %d s", f->s->public_url,
-            STALL_MS / 1000);
+            f->s->stall_ms / 1000);
     end(f, &err);
 }
 
@@ -301,6 +301,7 @@ static int prepare(struct git_job *s, const struct fetch_request *r, struct err 
     s->sha256 = r->sha256 ? arena_strdup(a, r->sha256) : NULL;
     s->head_only = r->head_only;
     s->look_only = r->look_only;
+    s->stall_ms = r->one_try ? LOOK_STALL_MS : FETCH_STALL_MS;
     if (r->auth.token && !s->url.password) {
         s->url.user = s->url.user ? s->url.user : "oauth2"; /* any will do for a token */
         s->url.password = arena_strdup(a, r->auth.token);

@@ -10,6 +10,17 @@ struct source_fetch {
     void (*free)(struct source_fetch *f);
 };
 
+/* What breaks off is tried so often; the wait before the n-th further try: 0.5, 1, 2, 4 s. A stall is less than 1 KiB/s. Who only looks (one_try) is not kept waiting. */
+enum {
+    FETCH_TRIES = 5,
+    FETCH_WAIT_MS = 250, /* doubled before each further try */
+    FETCH_STALL_MS = 60000,
+    LOOK_CONNECT_MS = 3000,
+    LOOK_STALL_MS = 10000,
+};
+/* A status that may be another the next time. */
+bool fetch_may_pass(int status);
+
 /* One file over HTTP, or one S3 object. */
 int fetch_file(struct loop *l, struct http *h, const struct fetch_request *r, source_fn on_done,
                void *arg, struct source_fetch **ret, struct err *err);

@@ -21,9 +21,6 @@
 
 enum {
     AT_ONCE = 8,
-    TRIES = 5,
-    WAIT_MS = 250, /* doubled before each further try: 0.5, 1, 2, 4 s */
-    STALL_MS = 60000,
     PAGE_MAX = 8 << 20,
     OBJECTS_MAX = 1000000,
 };
@@ -56,7 +53,7 @@ struct s3_fetch {
     int tries;
     struct transfer transfers[AT_ONCE];
     struct source_facts facts;
-    bool head_only, freed, counting, beginning;
+    bool head_only, one_try, freed, counting, beginning;
     source_fn on_done;
     void *arg;
     struct err err;
@@ -132,7 +129,7 @@ static void end(struct s3_fetch *f, bool ok)
 static bool passing(const struct http_response *r)
 {
     return r->err ? r->err->code == ERR_NET || r->err->code == ERR_TIMEOUT
-                  : r->status == 429 || r->status >= 500;
+                  : fetch_may_pass(r->status);
 }
 
 static void refused(struct s3_fetch *f, const char *what, const struct http_response *r)
@@ -140,7 +137,7 @@ static void refused(struct s3_fetch *f, const char *what, const struct http_resp
     CLEANUP(sb_done) struct str words = {0};
 
     if (r->err) {
-        err_set(&f->err, r->err->code, 0, "cannot fetch %s: %s", what, r->err->msg);
+        err_set(&f->err, r->err->code, 0, "cannot fetch %s: %s", what, r->reason);
     } else {
         s3_refusal(sb_text(&r->body), r->body.len, &words);
         err_set(&f->err, r->status == 403 ? ERR_DENIED : ERR_NET, 0,
@@ -192,8 +189,8 @@ static void on_object(struct http_call *c, const struct http_response *r, void *
     t->call = NULL;
     if (t->write_failed) {
         end(f, false);
-    } else if (passing(r) && ++t->tries < TRIES) {
-        timer_start(t->timer, (int64_t)WAIT_MS << t->tries, 0);
+    } else if (passing(r) && ++t->tries < FETCH_TRIES) {
+        timer_start(t->timer, (int64_t)FETCH_WAIT_MS << t->tries, 0);
     } else if (r->err || r->status != 200) {
         CLEANUP(cleanup_free) char *name = xasprintf("s3://%s/%s", f->bucket, t->object->key);
         refused(f, name, r);
@@ -222,7 +219,7 @@ static void ask_object(void *arg)
     if (rc == 0) {
         c.http.stream = true;
         c.http.on_data = on_data;
-        c.http.stall_timeout_ms = STALL_MS;
+        c.http.stall_timeout_ms = FETCH_STALL_MS;
         rc = http_start(f->http, &c.http, on_object, t, &t->call, &f->err);
         s3_call_done(&c);
     }
@@ -350,8 +347,8 @@ static void on_page(struct http_call *c, const struct http_response *r, void *ar
 
     (void)c;
     f->listing = NULL;
-    if (passing(r) && ++f->tries < TRIES) {
-        timer_start(f->timer, (int64_t)WAIT_MS << f->tries, 0);
+    if (passing(r) && !f->one_try && ++f->tries < FETCH_TRIES) {
+        timer_start(f->timer, (int64_t)FETCH_WAIT_MS << f->tries, 0);
     } else if (r->err || r->status != 200) {
         refused(f, f->facts.url, r);
     } else if (s3_list_read(sb_text(&r->body), r->body.len, on_item, f, &token, &f->err) < 0) {
@@ -375,7 +372,8 @@ static void list_page(struct s3_fetch *f)
 
     if (rc == 0) {
         c.http.max_body = PAGE_MAX;
-        c.http.stall_timeout_ms = STALL_MS;
+        c.http.connect_timeout_ms = f->one_try ? LOOK_CONNECT_MS : 0;
+        c.http.stall_timeout_ms = f->one_try ? LOOK_STALL_MS : FETCH_STALL_MS;
         rc = http_start(f->http, &c.http, on_page, f, &f->listing, &f->err);
         s3_call_done(&c);
     }
@@ -394,8 +392,12 @@ int fetch_s3_folder(struct loop *l, struct http *h, const struct fetch_request *
 {
     struct s3_fetch *f = xcalloc(1, sizeof(*f));
 
-    *f = (struct s3_fetch){
-        .fetch = {drop}, .loop = l, .http = h, .arena = arena_new(), .head_only = r->head_only};
+    *f = (struct s3_fetch){.fetch = {drop},
+                           .loop = l,
+                           .http = h,
+                           .arena = arena_new(),
+                           .head_only = r->head_only,
+                           .one_try = r->one_try};
     f->on_done = on_done;
     f->arg = arg;
     f->to = r->to ? arena_strdup(f->arena, r->to) : NULL;

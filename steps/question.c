@@ -54,6 +54,7 @@ void asker_free(struct asker *k)
         free(m->found);
     }
     asker_forget_walks(k);
+    looks_free(k);
     if (k->http) {
         http_close(k->http);
     }

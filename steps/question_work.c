@@ -275,11 +275,15 @@ static int begin_fetch(struct work_job *j, struct spec *s, struct err *err)
                               .sha256 = step->source_sha256,
                               .known = found ? &known : NULL,
                               .head_only = head_is_enough(j, s),
-                              .look_only = j->k->w->look_only};
+                              .look_only = j->k->w->look_only,
+                              .one_try = j->k->w->one_try};
 
     source_auth_of(j->k->w, step, &r.auth);
     if (r.auth.missing) {
         return err_set(err, ERR_BUSY, 0, "its source needs secrets, which only a run reads");
+    }
+    if (j->k->w->look_only) {
+        return look_once(j->k, &r, on_fetched, j, err);
     }
     int rc = source_kind_of(s->path) == SOURCE_GIT ? 0 : asker_http(j->k, &h, err);
     return rc == 0 ? source_fetch(j->k->w->loop, h, &r, on_fetched, j, &j->fetch, err) : rc;

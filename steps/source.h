@@ -94,6 +94,7 @@ struct fetch_request {
     bool
         head_only; /* what can be told without the content: etag, last_modified, bytes, commit, tree; `digest` only where have_digest says so */
     bool look_only; /* nothing is kept on this machine, not even for a look */
+    bool one_try;   /* with head_only: tried once, and not for long: somebody waits for a look */
 };
 int source_fetch(struct loop *l, struct http *h, const struct fetch_request *r, source_fn on_done,
                  void *arg, struct source_fetch **ret, struct err *err);

@@ -45,6 +45,7 @@ struct world {
     const char *trigger; /* "manual", … */
     int64_t scheduled_at_ms;
     bool look_only;       /* a dry run: nothing may be written, not even into the store */
+    bool one_try;         /* with look_only: who asks waits for the answer and not for a server */
     const char *work_dir; /* store/work/RUN, absolute */
     struct executor *executors[EXECUTOR_COUNT]; /* NULL: not there */
     const char *path_env;                       /* PATH handed to host steps */

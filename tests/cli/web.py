@@ -3,6 +3,7 @@
 #   /plain/F      ETag, Range, If-None-Match, If-Range       /weak/F       only a weak ETag       /date/F    only Last-Modified, Range
 #   /broken/F     as plain, but the connection breaks half way the first two times; /swapped/F: and the content becomes F.new after the first
 #   /odd/F        as broken, but a Range is answered with another one                            /busy/F    503 with Retry-After: 0 twice
+#   /status/N     that status        /round/F     a redirect to itself
 #   /to/URL       a redirect        /private/F   wants Authorization: Bearer sesame              /later/F   as plain, but becomes F.new after three 304s
 # Each request is a line in ./hits: method, path, status, Range, If-None-Match or If-Modified-Since, Authorization.
 import email.utils, hashlib, http.server, os, threading
@@ -32,6 +33,8 @@ class H(http.server.BaseHTTPRequestHandler):
         name = rest.split("?")[0]
         with lock: n = counts[self.path, self.command] = counts.get((self.path, self.command), 0) + 1
         if mood == "to": return self.say(302, Location=rest)
+        if mood == "round": return self.say(302, Location=self.path)
+        if mood == "status": return self.say(int(rest), b"no")
         if mood == "private" and self.headers.get("Authorization") != "Bearer sesame": return self.say(401)
         if mood == "busy" and n <= 2: return self.say(503, b"busy", Retry_After="0")
         path = "site/" + name

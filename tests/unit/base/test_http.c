@@ -169,7 +169,7 @@ struct seen {
     int calls, status, header_calls, data_calls;
     enum err_code code;
     struct str body, streamed;
-    char message[1000], header[100];
+    char message[1000], reason[1000], header[100];
     const char *want_header;
     int pieces_wanted; /* on_data says no after so many; 0: never */
     struct http_call *call;
@@ -204,6 +204,7 @@ static void on_done(struct http_call *c, const struct http_response *r, void *ar
     s->status = r->status;
     s->code = r->err ? r->err->code : ERR_NONE;
     snprintf(s->message, sizeof(s->message), "%s", r->err ? r->err->msg : "");
+    snprintf(s->reason, sizeof(s->reason), "%s", r->reason ? r->reason : "");
     snprintf(s->header, sizeof(s->header), "%s", header ? header : "(none)");
     sb_add(&s->body, r->body.data, r->body.len);
     http_abort(c); /* harmless here */
@@ -389,7 +390,9 @@ Test(base_http, redirects)
     cr_assert_str_eq(t.header, "(none)"); /* of the last answer only */
     cr_assert_eq(t.header_calls, 1);
     fetch(&follow, "/circle", &u);
-    cr_assert_eq(u.code, ERR_NET, "%s", u.message);
+    cr_assert_eq(u.code, ERR_INVALID, "the same another time: %s", u.message);
+    cr_expect(strstr(u.message, "/circle': "), "%s", u.message);
+    cr_expect(strstr(u.reason, "redirects") && !strstr(u.reason, "/circle"), "%s", u.reason);
     fetch(&follow, "/away", &v);
     cr_assert_neq(v.code, ERR_NONE); /* http and https only */
     cr_assert_eq(v.body.len, 0);
