@@ -9,6 +9,8 @@
  *  - totals is one row: what all entries and objects rows come to, kept in each transaction that adds or removes some, so that nobody counts ten million rows.
  *  - actions are packed (pack.h), against the first action of the work document that many share.
  *  - hits lies beside entries, so that housekeeping walks 12 bytes an entry, not the entry. `entry` never repeats (AUTOINCREMENT): runs name entries by it.
+ *  - promotions are few, and never removed: their numbers are not used again. `content` is the digest of their models'; barred names models that a rollback took away.
+ *  - services: what is wanted and how it stands (serve/desired.h).
  * The last columns of `runs` are the large ones: what stands before them is read without walking their overflow pages. */
 #include "cache/statements.h"
 
@@ -51,6 +53,18 @@ static const char schema_1[] =
     "CREATE INDEX runs_workflow ON runs(workflow, id);"
     "CREATE INDEX runs_plan ON runs(plan, id);"
     "CREATE INDEX runs_unfinished ON runs(id) WHERE status = 'running';"
+    "CREATE TABLE promotions(workflow TEXT NOT NULL, step TEXT NOT NULL, number INTEGER NOT NULL,"
+    " at INTEGER NOT NULL, run TEXT NOT NULL, reason TEXT NOT NULL, content BLOB NOT NULL,"
+    " withdrawn INTEGER NOT NULL, models TEXT NOT NULL, PRIMARY KEY(workflow, step, number))"
+    " STRICT, WITHOUT ROWID;"
+    "CREATE TABLE barred(workflow TEXT NOT NULL, step TEXT NOT NULL, model BLOB NOT NULL,"
+    " name TEXT NOT NULL, number INTEGER NOT NULL, PRIMARY KEY(workflow, step, model))"
+    " STRICT, WITHOUT ROWID;"
+    "CREATE TABLE services(id INTEGER PRIMARY KEY, workflow TEXT NOT NULL, step TEXT NOT NULL,"
+    " generation INTEGER NOT NULL, wanted TEXT, run TEXT, keep INTEGER NOT NULL,"
+    " port INTEGER NOT NULL, state INTEGER NOT NULL, state_generation INTEGER NOT NULL,"
+    " live_generation INTEGER NOT NULL, live_promotion INTEGER NOT NULL, endpoint TEXT, error TEXT,"
+    " changed_at INTEGER NOT NULL, UNIQUE(workflow, step)) STRICT;"
     "CREATE TABLE events(run TEXT NOT NULL, seq INTEGER NOT NULL, records BLOB NOT NULL,"
     " PRIMARY KEY(run, seq)) STRICT;";
 

@@ -11,10 +11,12 @@
 set -eu
 
 build="gcc libc6-dev cmake ninja-build pkg-config libyaml-dev libsqlite3-dev libuv1-dev
-    libssl-dev libjansson-dev libcurl4-openssl-dev libarchive-dev libgit2-dev"
+    libssl-dev libjansson-dev libcurl4-openssl-dev libarchive-dev libgit2-dev
+    libmicrohttpd-dev"
 tests="libcriterion-dev git jq procps python3 sqlite3 zstd clang libclang-rt-14-dev clang-format cppcheck shellcheck scdoc
-    nginx-light ceph-mon ceph-osd ceph-common radosgw protobuf-compiler"
-example="dataset-fashion-mnist libopenblas-pthread-dev zlib1g-dev"
+    nginx-light ceph-mon ceph-osd ceph-common radosgw protobuf-compiler
+    haproxy wrk"
+example="haproxy dataset-fashion-mnist libopenblas-pthread-dev zlib1g-dev"
 
 say() { printf 'setup-build: %s\n' "$*"; }
 die() {

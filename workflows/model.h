@@ -56,6 +56,11 @@ enum method {
     METHOD_COMMAND,
     METHOD_COUNT
 };
+enum balance { BALANCE_ROUND_ROBIN, BALANCE_LEAST_CONNECTIONS, BALANCE_HASH, BALANCE_COUNT };
+/* How a replica is reached: a unix socket wf hands it, a port of 127.0.0.1 wf hands it, or a port its program insists on. */
+enum address_mode { ADDRESS_SOCKET, ADDRESS_PORT, ADDRESS_FIXED };
+/* When a step that needs a service starts: at its last promotion, at its first, or once per promotion. */
+enum on_promotion { ON_PROMOTION_LAST, ON_PROMOTION_FIRST, ON_PROMOTION_EACH, ON_PROMOTION_COUNT };
 enum need_mode { NEED_ALL, NEED_ANY, NEED_EACH, NEED_COUNTED, NEED_MODE_COUNT };
 enum param_type { PARAM_STRING, PARAM_INTEGER, PARAM_NUMBER, PARAM_BOOLEAN, PARAM_TYPE_COUNT };
 
@@ -68,6 +73,8 @@ extern const char *const failure_mode_names[FAILURE_COUNT];
 extern const char *const cache_policy_names[CACHE_POLICY_COUNT];
 extern const char *const measure_names[MEASURE_COUNT];
 extern const char *const method_names[METHOD_COUNT];
+extern const char *const balance_names[BALANCE_COUNT];
+extern const char *const on_promotion_names[ON_PROMOTION_COUNT];
 extern const char *const param_type_names[PARAM_TYPE_COUNT];
 
 struct param {
@@ -174,12 +181,55 @@ struct select_options {
     uint32_t top, min_models;
     bool has_tolerate;
     uint32_t tolerate;
+    bool early; /* decides again after each candidate */
+    /* The first promotion waits for so many candidates that pass, at most so long after the first of them; 0: not stated. */
+    uint32_t wait_for;
+    int64_t wait_at_most_ms;
+    double min_delta; /* a served model gives way only to one better by so much */
+};
+/* Bounds of the traffic of a service; 0 and NULL: not stated. */
+struct limit_options {
+    uint32_t concurrent; /* requests at once in each replica */
+    uint32_t queue;      /* requests that wait, of the whole service; more get 503 */
+    double rate_anonymous, rate_authenticated; /* requests per second of one caller */
+    struct text *tokens;                       /* a file of lines "TOKEN NAME [RATE]" */
+};
+/* Where a service answers. host NULL: 127.0.0.1; port 0: wf chooses one and keeps it. */
+struct listen_options {
+    const char *host;
+    uint16_t port;
+};
+struct serve_options {
+    uint32_t from; /* a select step; NONE: one service without a model */
+    uint32_t replicas;
+    const char *ready_path; /* "/…"; NULL: ready_run, or neither */
+    struct text *ready_run; /* a smoke test: a script for sh */
+    int64_t ready_timeout_ms;
+    struct listen_options listen;
+    enum address_mode address;
+    uint16_t fixed_port; /* ADDRESS_FIXED */
+    enum balance balance;
+    struct limit_options limits;
+    double canary_share; /* fraction; 0: none */
+    int64_t canary_for_ms;
+    double canary_max_errors; /* fraction of 5xx answers */
+    const char *shard_header; /* requests with equal values of it go to equal replicas */
+    bool shard_uri;           /* the same by the request's path */
+    bool scales;
+    uint32_t scale_min, scale_max, scale_target; /* target: requests at once per replica */
+    bool keep;                                   /* lifetime: keep */
+    bool first_stop; /* replace: first_stop, the old promotion ends before the new one starts */
 };
 struct aggregate_options {
     uint32_t n_from;
     uint32_t *from;
     const char *of;
     enum method method;
+    bool online; /* combines a service's answers (`from` is one serve step) */
+    struct listen_options listen;
+    struct limit_options limits;
+    uint32_t quorum; /* models that must answer */
+    uint32_t split;  /* instances per part of a large request; 0: never cut */
 };
 
 struct step {
@@ -229,6 +279,8 @@ struct step {
     const char *source_sha256;
     struct select_options *select;       /* kind select */
     struct aggregate_options *aggregate; /* kind aggregate */
+    struct serve_options *serve;         /* kind serve */
+    enum on_promotion on_promotion;
     uint32_t n_labels;
     struct label *labels;
     /* Facts the loader works out: */
@@ -262,5 +314,10 @@ uint32_t workflow_find_step(const struct workflow *wf, const char *name,
                             size_t len); /* NONE: absent */
 /* Whether the step's shell is sh, dash, bash, ksh or zsh (by the name of its program): how text_eval_script() quotes. */
 bool step_shell_is_posix(const struct step *step);
+/* A service: a serve step or an online aggregate. For those that need it, being ready stands for having succeeded. */
+static inline bool step_is_service(const struct step *s)
+{
+    return s->kind == KIND_SERVE || (s->aggregate && s->aggregate->online);
+}
 
 #endif

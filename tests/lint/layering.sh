@@ -1,6 +1,6 @@
 #!/bin/sh
 # SPDX-License-Identifier: Apache-2.0
-# Includes never point upwards: cli -> engine -> steps -> {cache, workflows} -> base; cache and workflows do not know each other; sqlite3.h is base/db.c's alone, yaml.h workflows' …
+# Includes never point upwards: cli -> engine -> serve -> steps -> {cache, workflows} -> base; cache and workflows do not know each other; sqlite3.h is base/db.c's alone, yaml.h workflows' …
 set -eu
 cd "$(dirname "$0")/../.."
 bad=0
@@ -10,10 +10,11 @@ forbid() { # forbid ROOM PATTERN
         bad=1
     fi
 }
-forbid base "cache|workflows|steps|engine|cli"
-forbid cache "workflows|steps|engine|cli"
-forbid workflows "cache|steps|engine|cli"
-forbid steps "engine|cli"
+forbid base "cache|workflows|steps|serve|engine|cli"
+forbid cache "workflows|steps|serve|engine|cli"
+forbid workflows "cache|steps|serve|engine|cli"
+forbid steps "serve|engine|cli"
+forbid serve "engine|cli"
 forbid engine "cli"
 if grep -ln "#include <sqlite3.h>" ./*/*.[ch] | grep -v '^./base/db'; then
     echo "layering: only base/db*.c may include sqlite3.h"
