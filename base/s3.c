@@ -39,9 +39,32 @@ static bool is_name(const char *text)
            '\0';
 }
 
+static const char *endpoint_variable(void)
+{
+    return env("AWS_ENDPOINT_URL_S3") ? "AWS_ENDPOINT_URL_S3" : "AWS_ENDPOINT_URL";
+}
+
+static void trim_slashes(char *url)
+{
+    for (size_t len = strlen(url); len > 0 && url[len - 1] == '/';) {
+        url[--len] = '\0';
+    }
+}
+
+char *s3_named_endpoint(void)
+{
+    const char *given = env(endpoint_variable());
+    char *url = given ? http_public_url(given) : NULL;
+
+    if (url) {
+        trim_slashes(url);
+    }
+    return url;
+}
+
 static int choose_endpoint(struct s3 *s, const char *region, struct err *err)
 {
-    const char *name = env("AWS_ENDPOINT_URL_S3") ? "AWS_ENDPOINT_URL_S3" : "AWS_ENDPOINT_URL";
+    const char *name = endpoint_variable();
     const char *given = env(name);
     if (!given) {
         s->endpoint = xasprintf("https://s3.%s.amazonaws.com", region);
@@ -54,9 +77,7 @@ static int choose_endpoint(struct s3 *s, const char *region, struct err *err)
                        name);
     }
     s->endpoint = xstrdup(given);
-    for (size_t len = strlen(s->endpoint); len > 0 && s->endpoint[len - 1] == '/';) {
-        s->endpoint[--len] = '\0';
-    }
+    trim_slashes(s->endpoint);
     return 0;
 }
 

@@ -21,7 +21,9 @@ struct s3;
 int s3_new(struct s3 **ret, struct err *err);
 void s3_free(struct s3 *s);
 const char *s3_endpoint(const struct s3 *s); /* "https://s3.eu-west-1.amazonaws.com" */
-bool s3_signs(const struct s3 *s);           /* there are keys */
+/* The endpoint that the environment names, without a slash at its end and without a user; NULL: Amazon's, where a bucket's name means one bucket in all regions. Owned by the caller. */
+char *s3_named_endpoint(void);
+bool s3_signs(const struct s3 *s); /* there are keys */
 
 /* "s3://bucket/key" in two texts owned by the caller. The key has no slash at its start and may be empty. ERR_USAGE: not such a URL. */
 int s3_parse(const char *url, char **ret_bucket, char **ret_key, struct err *err);

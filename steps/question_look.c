@@ -5,6 +5,7 @@
 #include "base/fs.h"
 #include "base/log.h"
 #include "base/mem.h"
+#include "base/s3.h"
 #include "base/str.h"
 #include "base/units.h"
 #include "base/vec.h"
@@ -148,7 +149,7 @@ static int add_source(struct asker *k, struct step_scope *s, struct specs *ret, 
     return 0;
 }
 
-/* By real paths: a folder reached in two ways is one place. */
+/* By real paths: a folder reached in two ways is one place. A bucket's name means something only together with its server. */
 void location_digest(const char *source, struct digest *ret)
 {
     struct arena *a = arena_new();
@@ -164,6 +165,10 @@ void location_digest(const char *source, struct digest *ret)
     if (local && real) {
         where = arena_printf(a, "git+file://%s@%s:%s", real, git.ref ? git.ref : "",
                              git.path ? git.path : "");
+    }
+    CLEANUP(cleanup_free) char *server = kind == SOURCE_S3 ? s3_named_endpoint() : NULL;
+    if (server) {
+        where = arena_printf(a, "%s at %s", where, server);
     }
     digest_of(where, strlen(where), ret);
     arena_free(a);

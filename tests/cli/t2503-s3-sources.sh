@@ -52,6 +52,12 @@ drop in/b
 sed -i 's/cat a b/cat a/' w.yaml
 try 0 wf run w.yaml
 check_ran "all use"
+# another server's bucket of that name is another source, whatever the policy
+echo "steps: {get: {kind: ingest, source: s3://data/one.csv, cache: {policy: time, ttl: 14d}}}" >t.yaml
+try 0 wf run t.yaml; check_ran get
+try 0 wf run t.yaml; check_ran ""
+AWS_ENDPOINT_URL_S3=${AWS_ENDPOINT_URL_S3/127.0.0.1/localhost} try 0 wf run t.yaml; check_ran get
+try 0 wf run t.yaml; check_ran ""
 # measures
 cat >m.yaml <<'E'
 steps:

@@ -85,6 +85,37 @@ Test(steps_source, time_and_change_stand_for_the_place)
     room_close(&r);
 }
 
+/* Nobody is asked for these keys. */
+Test(steps_source, a_bucket_belongs_to_its_server)
+{
+    static const char *const endpoints[] = {NULL, "https://one.example",
+                                            "https://two.example:9000"};
+    struct room r;
+    char keys[3][65], again[65];
+    unsetenv("AWS_ENDPOINT_URL");
+    unsetenv("AWS_ENDPOINT_URL_S3");
+    for (int i = 0; i < 3; i++) {
+        if (endpoints[i]) {
+            setenv("AWS_ENDPOINT_URL", endpoints[i], 1);
+        }
+        room_open(&r, "steps:\n"
+                      "  s: {kind: ingest, source: 's3://data/x', outputs: {data: data}, cache: "
+                      "{policy: time, ttl: 1d}}\n");
+        room_key(&r, "s", keys[i]);
+        room_close(&r);
+    }
+    cr_assert_str_neq(keys[0], keys[1]);
+    cr_assert_str_neq(keys[1], keys[2]);
+    setenv("AWS_ENDPOINT_URL_S3", "https://one.example/", 1);
+    setenv("AWS_REGION", "eu-west-1", 1);
+    room_open(&r, "steps:\n"
+                  "  s: {kind: ingest, source: 's3://data/x', outputs: {data: data}, cache: "
+                  "{policy: time, ttl: 1d}}\n");
+    room_key(&r, "s", again);
+    cr_assert_str_eq(again, keys[1], "the same server, by its other variable");
+    room_close(&r);
+}
+
 Test(steps_source, what_is_refused)
 {
     struct room r;
