@@ -256,11 +256,18 @@ int adopt_store(struct store *s, const struct adoption *a, int64_t *ret_id, stru
 
 const char *adopt_sentence(const void *result, size_t len, struct arena *a)
 {
-    CLEANUP(cleanup_json) json_t *j = NULL;
     struct result r;
 
-    if (!result_is_adopted(result, len) || result_decode(result, len, a, &r, NULL) < 0 ||
-        json_read(r.adopted, strlen(r.adopted), DOCUMENT_MAX, &j, NULL) < 0) {
+    return result_is_adopted(result, len) && result_decode(result, len, a, &r, NULL) == 0
+               ? adopt_words(r.adopted, a)
+               : NULL;
+}
+
+const char *adopt_words(const char *record, struct arena *a)
+{
+    CLEANUP(cleanup_json) json_t *j = NULL;
+
+    if (json_read(record, strlen(record), DOCUMENT_MAX, &j, NULL) < 0) {
         return NULL;
     }
     const char *at = json_string_value(json_object_get(j, "at"));

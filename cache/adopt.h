@@ -33,5 +33,7 @@ int adopt_fits(const char *old_work, const char *new_work, struct err *err);
 int adopt_store(struct store *s, const struct adoption *a, int64_t *ret_id, struct err *err);
 /* "adopted 2026-01-05T… by ada@host from 9f03ab12cd34" of the record in a result; arena string. NULL: not adopted, or cannot be read. */
 const char *adopt_sentence(const void *result, size_t len, struct arena *a);
+/* The same of the record itself (`adopted` of struct result). */
+const char *adopt_words(const char *record, struct arena *a);
 
 #endif

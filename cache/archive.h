@@ -3,7 +3,7 @@
  *
  * Members, all regular files, in this order:
  *
- *   wf-cache        first: {"format":1,"wf":"VERSION"} in one line
+ *   wf-cache        first: {"format":1,"store":ID,"wf":"VERSION"} in one line
  *   objects/HEX     content by SHA-256, mode 0444 or 0555; before the first entry that names it, once
  *   entries/HEX     by key: a line of JSON {"action":BYTES,"result":BYTES,"step":…,"work":BYTES,"workflow":…}, then the action, the encoded result (result.c) and the work, without anything between
  *   wf-end          last: {"entries":N,"objects":N} in one line

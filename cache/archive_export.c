@@ -262,7 +262,7 @@ static int add_all(struct export *x, const int64_t *ids, size_t count, struct er
 {
     CLEANUP(sb_done) struct str text = {0};
 
-    sb_printf(&text, "{\"format\":%d,\"wf\":", ARCHIVE_FORMAT);
+    sb_printf(&text, "{\"format\":%d,\"store\":\"%s\",\"wf\":", ARCHIVE_FORMAT, store_id(x->store));
     jw_string_add(&text, x->o->wf_version, strlen(x->o->wf_version));
     sb_puts(&text, "}\n");
     int rc = add_text(x, "wf-cache", &text, err);

@@ -47,6 +47,7 @@ struct import {
     struct archive_report report;
     struct digest_ctx *hash;
     char *piece;
+    char origin[ID_LEN + 1];                   /* the store that wrote it; "": this one */
     uint64_t members_entries, members_objects; /* seen so far */
     bool ended;
     struct write write; /* of the slice */
@@ -341,6 +342,11 @@ static int parse_entry(struct import *m, const struct str *text, const struct di
     if (result_decode(at + action, result, m->arena, &ret->result, NULL) < 0) {
         return bad(m, err, "holds a result that cannot be read");
     }
+    if (!ret->result.origin && m->origin[0]) {
+        ret->result.origin = m->origin;
+    } else if (text_eq(ret->result.origin, store_id(m->store))) {
+        ret->result.origin = NULL;
+    }
     rc = check_action(m, e, err);
     return rc < 0 ? rc : check_result(m, ret, err);
 }
@@ -467,6 +473,13 @@ static int read_head(struct import *m, struct err *err)
             "%s has the format %lld (written by wf %.40s); this wf reads %d: use a newer "
             "wf, nothing was imported",
             m->name, (long long)format, by && foreign_text(by) ? by : "?", ARCHIVE_FORMAT);
+    }
+    const char *store = json_string_value(json_object_get(line, "store"));
+    if (!store || strlen(store) != ID_LEN || id_time_ms(store) < 0) {
+        return bad(m, err, "does not say which store wrote it");
+    }
+    if (!text_eq(store, store_id(m->store))) {
+        memcpy(m->origin, store, ID_LEN);
     }
     return 0;
 }

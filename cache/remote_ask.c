@@ -338,7 +338,7 @@ static void use_result(struct remote_ask *k, const char *data, size_t len)
         lie(k, err.msg);
         return;
     }
-    k->result.origin = k->maker;
+    k->result.origin = text_eq(k->maker, store_id(k->remote->o.store)) ? NULL : k->maker;
     if (k->q.not_before_ms > 0 && k->result.began_at_ms < k->q.not_before_ms) {
         miss(k, "too old");
         return;

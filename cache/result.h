@@ -43,7 +43,7 @@ struct result {
     uint64_t cpu_us, max_rss_kib;
     const char *run; /* the run that made it */
     const char *
-        origin; /* the id of the store that made it, where it came from a shared cache; NULL: this one */
+        origin; /* the id of the store that made it, where it came from a shared cache or an archive; NULL: this one */
     const char *adopted; /* JSON: from which entry, when and by whom it was taken over; NULL */
     const char *
         source; /* JSON about what was fetched (url, etag, last_modified, bytes, files, records), NULL */

@@ -169,7 +169,7 @@ static void shown_text(const struct shown *x, struct str *out)
     add_duration(out, x->result.duration_ms);
     sb_putc(out, '\n');
     if (x->result.origin) {
-        sb_printf(out, "from      a shared cache; made in the store %s\n", x->result.origin);
+        sb_printf(out, "from      elsewhere; made in the store %s\n", x->result.origin);
     }
     if (x->result.adopted) {
         struct arena *a = arena_new();

@@ -117,6 +117,38 @@ static int failed(const struct cli *c, const struct err *err)
 
 /* --- export --- */
 
+/* What an archive without entries means, and what to do: by itself it looks like a success. */
+static void warn_of_nothing(const struct cli *c, const struct args *a,
+                            const struct archive_report *r, const char *file)
+{
+    const char *subject = opt_given(a, "workflow") ? "the workflow" : "the run";
+    bool out = text_eq(file, "-");
+
+    if (r->entries > 0) {
+        return;
+    }
+    fprintf(stderr, "%swarning%s: %s is empty: ", tone_on(c->colour, TONE_WARN),
+            tone_off(c->colour), out ? "the archive" : file);
+    if (r->broken > 0) {
+        fprintf(stderr,
+                "objects of what %s made are missing or damaged; `wf cache verify` names them\n",
+                subject);
+    } else if (r->bound > 0) {
+        fprintf(stderr,
+                "what %s made holds for this machine only (policy time or change); carry the "
+                "store's folder over instead\n",
+                subject);
+    } else if (r->gone > 0) {
+        fprintf(stderr, "what %s made was removed from the store; run the workflow again\n",
+                subject);
+    } else {
+        fprintf(stderr,
+                "%s used or made no result that is kept; name another run with --run (`wf runs` "
+                "lists them), or all of a workflow with --workflow\n",
+                subject);
+    }
+}
+
 static bool add_picked(const struct picked *e, void *arg)
 {
     struct named *n = arg;
@@ -172,6 +204,9 @@ static int export_to(struct cli *c, const struct args *a)
         int rc = archive_export(store, named.items, named.len, out ? NULL : file, STDOUT_FILENO, &o,
                                 &r, &err);
         code = rc < 0 ? failed(c, &err) : report(c, a, &r, false, file);
+        if (code == EXIT_OK) {
+            warn_of_nothing(c, a, &r, file);
+        }
     }
     named_done(&named);
     store_close(store);
@@ -222,7 +257,9 @@ const struct command cmd_cache_export = {
     .summary = "Writes entries with their objects as one archive",
     .text = "By default what the latest run used or made. FILE appears whole or not at all; - is "
             "the standard output.\n"
-            "Entries under the policies time and change stay here: their age is of this machine.",
+            "Entries under the policies time and change stay here: their age is of this machine. "
+            "An archive "
+            "without entries is\nwarned of, and none the less exit code 0.",
     .example = "  wf cache export cache.tar.zst\n  wf cache export --run 01M7 - | ssh host wf "
                "cache import -",
     .opts = export_opts,

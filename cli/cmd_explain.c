@@ -60,9 +60,7 @@ static void add_past_head(const struct explaining_past *x, const struct past_ste
     const char *status = instance_state_names[s->status.state];
     sb_printf(x->out, "%s%s%s: %s", tone_on(x->cli->colour, TONE_BOLD), s->name,
               tone_off(x->cli->colour), status);
-    if (w->made_by) {
-        sb_printf(x->out, ", nothing it depends on had changed since run %s made it", w->made_by);
-    } else if (text_eq(w->verdict, "disabled") || text_eq(w->verdict, "uncacheable")) {
+    if (text_eq(w->verdict, "disabled") || text_eq(w->verdict, "uncacheable")) {
         sb_printf(x->out, ", not memoized%s%s", w->note ? ": " : "", w->note ? w->note : "");
     } else if (w->note) {
         sb_printf(x->out, ", %s", w->note);
@@ -81,6 +79,13 @@ static void add_past_json(const struct explaining_past *x, const struct past_ste
     jw_kv_text(x->json, "why", w->note);
     if (w->made_by) {
         jw_kv_text(x->json, "made_by", w->made_by);
+    }
+    if (w->made_in) {
+        jw_kv_text(x->json, "made_in", w->made_in);
+    }
+    if (s->status.state == INSTANCE_CACHED && s->result && s->result->adopted) {
+        jw_key(x->json, "adopted");
+        jw_raw(x->json, s->result->adopted, strlen(s->result->adopted));
     }
     if (!digest_is_zero(&s->key)) {
         jw_key(x->json, "key");

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "cli/report.h"
 
+#include "base/arena.h"
 #include "base/err.h"
 #include "base/fs.h"
 #include "base/json.h"
@@ -11,6 +12,7 @@
 #include "cli/out.h"
 #include "cli/shared.h"
 #include "engine/history.h"
+#include "engine/past_why.h"
 #include "engine/run.h"
 #include "steps/scope.h"
 
@@ -129,7 +131,19 @@ static void add_chosen(const struct past_step *s, struct str *out)
     }
 }
 
-static void metrics_cell(struct table *t, const struct past_step *s)
+/* "saved 0.523s, made by run 01M7…": what reusing it spared, and whose result it is. */
+static void add_reuse(const struct past_step *s, struct arena *a, struct str *out)
+{
+    const char *words = past_reuse(s, a);
+    if (s->result && s->result->duration_ms > 0) {
+        sb_puts(out, "saved ");
+        add_duration(out, s->result->duration_ms);
+        sb_puts(out, *words ? ", " : "");
+    }
+    sb_puts(out, words);
+}
+
+static void note_cell(struct table *t, const struct past_step *s, struct arena *a)
 {
     struct str text = {0};
     json_t *j = NULL;
@@ -149,6 +163,10 @@ static void metrics_cell(struct table *t, const struct past_step *s)
     if (s->result && text_eq(s->kind, "select")) {
         add_chosen(s, &text);
     }
+    if (s->status.state == INSTANCE_CACHED) {
+        sb_puts(&text, text.len > 0 ? "; " : "");
+        add_reuse(s, a, &text);
+    }
     CLEANUP(cleanup_free) char *error = payload_text(s->ended, "error");
     CLEANUP(cleanup_free) char *because = payload_text(s->ended, "because");
     table_cell(t, TONE_NONE, "%s", *error ? error : *because ? because : sb_text(&text));
@@ -159,6 +177,7 @@ void report_table(const struct cli *c, const struct past_run *p, struct str *out
 {
     static const char *const titles[] = {"STEP", "STATUS", "TIME", "TRIES", ""};
     struct table *t = table_new(ARRAY_LEN(titles), titles);
+    struct arena *a = arena_new();
     for (uint32_t i = 0; i < p->n; i++) {
         const struct past_step *s = &p->steps[i];
         const char *status = instance_state_names[s->status.state];
@@ -171,9 +190,10 @@ void report_table(const struct cli *c, const struct past_run *p, struct str *out
                    s->status.tolerated ? " (tolerated)" : "");
         table_cell(t, TONE_NONE, "%s", sb_text(&took));
         table_cell(t, TONE_NONE, "%d", s->status.attempts);
-        metrics_cell(t, s);
+        note_cell(t, s, a);
         sb_done(&took);
     }
+    arena_free(a);
     table_print(t, c->colour, c->out_tty ? c->width : 0, out);
     table_free(t);
 }

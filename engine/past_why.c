@@ -4,6 +4,7 @@
 #include "base/arena.h"
 #include "base/mem.h"
 #include "base/str.h"
+#include "cache/adopt.h"
 #include "cache/entries.h"
 
 #include <string.h>
@@ -63,6 +64,78 @@ static void find_all(struct store *s, int64_t was, int64_t is, struct arena *a,
     ret->more = 0;
 }
 
+/* --- reused --- */
+
+struct reuse {
+    const char *adopted;      /* when, by whom and from what; NULL: not */
+    const char *note;         /* what its policy said; NULL: its key alone decided */
+    const char *run, *origin; /* who made it; NULL */
+    bool shared;              /* it was fetched for this run */
+};
+
+static void read_reuse(const struct past_step *s, struct arena *a, struct reuse *ret)
+{
+    static const char word[] = "reused: ";
+    CLEANUP(cleanup_json) json_t *ended = read_payload(s->ended);
+    const struct result *r = s->result;
+
+    *ret = (struct reuse){.note = text_of(ended, "note", a),
+                          .shared = json_is_true(json_object_get(ended, "shared"))};
+    if (ret->note && text_starts(ret->note, word)) {
+        ret->note += strlen(word);
+    }
+    if (r) {
+        ret->adopted = r->adopted ? adopt_words(r->adopted, a) : NULL;
+        ret->origin = r->origin;
+        ret->run = r->origin ? NULL : r->run; /* no run of this store is called so */
+    }
+}
+
+/* "made by run 01M7…", "made in another store"; NULL: not known. */
+static const char *maker(const struct reuse *u, struct arena *a)
+{
+    return u->origin ? "made in another store"
+           : u->run  ? arena_printf(a, "made by run %s", u->run)
+                     : NULL;
+}
+
+const char *past_reuse(const struct past_step *step, struct arena *a)
+{
+    struct reuse u;
+
+    read_reuse(step, a, &u);
+    const char *made = maker(&u, a);
+    if (u.adopted) {
+        return u.adopted;
+    }
+    if (u.note) {
+        return made ? arena_printf(a, "%s; %s", u.note, made) : u.note;
+    }
+    return made ? made : step->result ? "" : "its result is no longer in the store";
+}
+
+static const char *reuse_sentence(const struct past_step *step, struct arena *a)
+{
+    struct reuse u;
+
+    read_reuse(step, a, &u);
+    const char *made = maker(&u, a), *from = u.shared ? "from the shared cache: " : "";
+    if (u.adopted) {
+        return made ? arena_printf(a, "%s (%s)", u.adopted, made) : u.adopted;
+    }
+    if (u.note) {
+        return arena_printf(a, "%s%s%s%s", from, u.note, made ? "; " : "", made ? made : "");
+    }
+    if (u.run) {
+        return arena_printf(a, "%snothing it depends on had changed since run %s made it", from,
+                            u.run);
+    }
+    return arena_printf(a, "%snothing it depends on had changed%s", from,
+                        u.origin       ? " since it was made in another store"
+                        : step->result ? ""
+                                       : "; its result is no longer in the store");
+}
+
 void past_why(struct store *s, const struct past_step *step, struct arena *a, struct past_why *ret)
 {
     CLEANUP(cleanup_json) json_t *started = read_payload(step->started);
@@ -71,7 +144,9 @@ void past_why(struct store *s, const struct past_step *step, struct arena *a, st
     *ret = (struct past_why){0};
     if (step->status.state == INSTANCE_CACHED) {
         ret->verdict = "hit";
-        ret->made_by = step->result ? step->result->run : NULL;
+        ret->note = reuse_sentence(step, a);
+        ret->made_in = step->result ? step->result->origin : NULL;
+        ret->made_by = step->result && !ret->made_in ? step->result->run : NULL;
         return;
     }
     if (!started) {

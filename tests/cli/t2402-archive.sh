@@ -24,6 +24,13 @@ json '[.entries, .entries_known, .entries_broken]' '[3,0,0]'
 ( WF_STORE=$T/two wf run w.yaml >.out 2>.err )
 same "all is reused there" "$(WF_STORE=$T/two wf show --json | jq -c '.counts | with_entries(select(.value > 0))')" '{"cached":3}'
 same "an output" "$(sha256sum <"$(WF_STORE=$T/two wf outputs latest b.o)")" "$sum"
+# no run here is called as the one that made it
+WF_STORE=$T/two try 0 wf explain --run latest a
+says 'a: cached, nothing it depends on had changed since it was made in another store'
+WF_STORE=$T/two try 0 wf explain --run latest a --json
+json '.[0] | [.made_by, .made_in]' "[null,\"$(cat "$WF_STORE/id")\"]"
+WF_STORE=$T/two try 0 wf show
+says 'b +cached .*made in another store'
 WF_STORE=$T/two wf outputs latest a.d --to there >/dev/null
 there=$(dirname "$(find there -name empty)")
 check "the folder as it was" test -d "$there/empty" -a -L "$there/g" -a -x "$there/x" -a ! -x "$there/f"
@@ -55,6 +62,16 @@ E
 try 0 wf run t.yaml
 try 0 wf cache export t.tar.zst --json
 json '[.entries, .entries_of_this_machine]' '[0,1]'
+says 'warning: t.tar.zst is empty: what the run made holds for this machine only'
+try 0 import empty t.tar.zst
+says 'imported 0 entries'
+flow none.yaml <<'E'
+name: none
+steps: {a: {run: 'true'}}
+E
+try 0 wf run none.yaml
+try 0 wf cache export none.tar.zst
+says 'warning: none.tar.zst is empty: the run used or made no result that is kept.*--run'
 # bad input
 try 2 wf cache export
 try 2 wf cache import

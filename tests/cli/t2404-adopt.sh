@@ -44,6 +44,18 @@ try 0 wf explain w.yaml a
 says 'adopted .* by .*@.* from the entry'
 try 0 wf explain w.yaml a --json
 json '.[0].verdict' '"hit"'
+# and so is the run that reused it
+made=$(wf cache show "$new" --json | jq -r .result.run)
+try 0 wf explain --run latest a
+says "a: cached, adopted 20.* by .*@.* from the entry ${old:7:12} \(made by run $made\)"
+says_not 'nothing it depends on'
+try 0 wf explain --run latest a --json
+json ".[0] | [.made_by, .adopted.from, (.why | test(\"^adopted\"))]" "[\"$made\",\"$old\",true]"
+try 0 wf explain --run latest b
+says "nothing it depends on had changed since run $made made it"
+try 0 wf show
+says 'a +cached .*adopted 20.* from the entry'
+says "b +cached .*saved .*made by run $made"
 # again: nothing left to do
 try 0 wf cache adopt w.yaml a -y
 says 'reused as it is'

@@ -63,6 +63,13 @@ json '[.steps[].cache.shared] | unique' '[true]'
 json '.steps[0].cache.fetched_bytes > 1000000' true
 json '.steps[0].cache.made_in' "\"$(cat "$a/id")\""
 json '.steps[1].values.n' '"200000"'
+# afterwards too it is told as another store's, by the name of no run that is not here
+try 0 wf explain --run latest make
+says 'make: cached, from the shared cache: nothing it depends on had changed since it was made in another store'
+try 0 wf explain --run latest make --json
+json '.[0] | [.made_by, .made_in]' "[null,\"$(cat "$a/id")\"]"
+try 0 wf show
+says 'make +cached .*made in another store'
 for s in a b; do
     in_store "$T/$s" wf outputs latest --to "$T/out-$s" >/dev/null
 done
