@@ -348,6 +348,11 @@ static int resolve_step(struct step_scope *s, const struct expr_name *name, stru
         step_status(s, name, &rows, ret);
         return 0;
     }
+    if (name->field == FIELD_ENDPOINT) {
+        const char *at = s->w->endpoint ? s->w->endpoint(s->w->arg, name->step) : NULL;
+        *ret = value_text(at ? at : "");
+        return at || s->form == PATHS_KEY ? 0 : 1;
+    }
     if (!rows.list) {
         if (!scope_branch(s->w, name->step, rows.first, &view)) {
             return 1;
@@ -450,6 +455,25 @@ static int resolve_run(struct step_scope *s, const struct expr_name *name, struc
     return 0;
 }
 
+/* model.path, replica.socket …: known once a model was promoted and a replica starts; in the key they stand for themselves. */
+static int resolve_member(const struct step_scope *s, const struct value *object,
+                          const struct expr_name *name, struct value *ret, struct err *err)
+{
+    const char *text = name->text ? name->text : "";
+    const struct value *v = object ? value_member(object, text, strlen(text)) : NULL;
+
+    if (!object && s->form == PATHS_KEY) {
+        *ret = value_text("");
+        return 0;
+    }
+    if (!v) {
+        return err_set(err, ERR_NOT_FOUND, 0, "there is no %s.%s here", expr_root_name(name->root),
+                       text);
+    }
+    *ret = *v;
+    return 0;
+}
+
 static int resolve(void *arg, const struct expr_name *name, struct value *ret, struct err *err)
 {
     struct step_scope *s = arg;
@@ -467,6 +491,10 @@ static int resolve(void *arg, const struct expr_name *name, struct value *ret, s
         return resolve_source(s, name, ret, err);
     case ROOT_RUN:
         return resolve_run(s, name, ret, err);
+    case ROOT_MODEL:
+        return resolve_member(s, s->model, name, ret, err);
+    case ROOT_REPLICA:
+        return resolve_member(s, s->replica, name, ret, err);
     default:
         return err_set(err, ERR_UNSUPPORTED, 0, "%s is not known here", expr_root_name(name->root));
     }

@@ -32,6 +32,8 @@ struct step_scope {
     uint32_t n_inputs;
     const char *out_dir;     /* $WF_OUT as the step sees it */
     const char *source_path; /* what an ingest fetched, as the step sees it; NULL: not there */
+    /* Of a serve step: objects whose members model.NAME and replica.NAME are; NULL: placeholders under PATHS_KEY, else an error. */
+    const struct value *model, *replica;
     /* Where an output lies for the reader (makes it be there); NULL: placeholders. Arena or longer-lived text. */
     int (*place)(void *arg, const struct output_ref *ref, const char **ret, struct err *err);
     /* hashFiles(): NULL: refused. */

@@ -58,6 +58,8 @@ struct world {
         void *arg); /* "succeeded", "failed", "cancelled" so far: run.status in finally */
     /* Counts every end of an attempt and every publish of this run: what was looked up earlier than the last of these is looked up again (question.h). */
     uint64_t (*epoch)(void *arg);
+    /* Where a service answers ("http://127.0.0.1:8080"); NULL: it is not up. May be NULL: there are no services. */
+    const char *(*endpoint)(void *arg, uint32_t step);
     void *arg;
 };
 
