@@ -8,6 +8,7 @@
 #include "base/err.h"
 #include "base/json.h"
 #include "base/mem.h"
+#include "base/redact.h"
 #include "base/str.h"
 #include "base/vec.h"
 #include "cache/explain_script.h"
@@ -50,7 +51,9 @@ static struct difference *add(struct diff *d, const char *part, const char *name
                               const char *now)
 {
     struct difference *made = vec_push(&d->found);
+    CLEANUP(sb_done) struct str a = {0}, b = {0};
 
+    redact_pair(&old, &now, &a, &b);
     *made = (struct difference){
         .part = arena_strdup(d->arena, part),
         .name = shown(d->arena, name),

@@ -4,6 +4,7 @@
 #include "base/err.h"
 #include "base/json.h"
 #include "base/mem.h"
+#include "base/redact.h"
 #include "base/str.h"
 #include "base/units.h"
 #include "cache/adopt.h"
@@ -210,7 +211,10 @@ static int show_entry(struct cli *c, struct store *store, const struct finding *
     if (r != 0) {
         code = r < 0 ? cli_fail(c, &err) : cli_usage(c, "that entry was removed just now");
     } else {
+        CLEANUP(sb_done) struct str action = {0}, work = {0};
         struct str out = {0};
+        x.action = redact_urls(x.action, &action) ? sb_text(&action) : x.action;
+        x.work = redact_urls(x.work, &work) ? sb_text(&work) : x.work;
         (json ? shown_json : shown_text)(&x, &out);
         out_str(&out);
         sb_done(&out);

@@ -6,6 +6,7 @@
 #include "base/err.h"
 #include "base/map.h"
 #include "base/mem.h"
+#include "base/redact.h"
 #include "base/str.h"
 #include "base/vec.h"
 #include "cache/entries.h"
@@ -35,6 +36,9 @@ struct run_diff {
 static void add(differences *list, struct arena *a, const char *part, const char *name,
                 const char *old, const char *now)
 {
+    CLEANUP(sb_done) struct str x = {0}, y = {0};
+
+    redact_pair(&old, &now, &x, &y);
     *vec_push(list) = (struct difference){.part = part,
                                           .name = name ? arena_strdup(a, name) : NULL,
                                           .old = old ? arena_strdup(a, old) : NULL,

@@ -6,6 +6,7 @@
 #include "base/json.h"
 #include "base/loop.h"
 #include "base/mem.h"
+#include "base/redact.h"
 #include "base/units.h"
 #include "cache/statcache.h"
 #include "cache/store.h"
@@ -145,6 +146,11 @@ static char *params_json(const struct workflow *wf)
         value_json(&wf->params[k].value, &w);
     }
     jw_end_object(&w);
+    CLEANUP(sb_done) struct str shown = {0}; /* for people: what steps get is in the plan */
+    if (redact_urls(sb_text(&out), &shown)) {
+        sb_done(&out);
+        return sb_take(&shown);
+    }
     return sb_take(&out);
 }
 

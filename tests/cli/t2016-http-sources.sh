@@ -90,6 +90,27 @@ try 0 wf run w.yaml
 check "no secret is shown" test "$(grep -c 'topsecret\|hushhush' shown)" = 0
 json '.steps[0].source.url | test("x=1&token=sha256-[0-9a-f]{12}$")' true <(wf show --json)
 
+# a password in a param that is a URL: steps get it, nobody sees it
+site=${url#http://}
+flow w.yaml <<'Y'
+params: {from: none}
+steps:
+  get: {kind: ingest, source: '${{ params.from }}'}
+  use: {run: 'printf %s ${{ params.from }} > ${{ outputs.o }}', outputs: {o: o}}
+Y
+try 0 wf run -v w.yaml -p "from=http://me:sesamepw@$site/plain/a" --json; says_not sesamepw
+check_out use.o "http://me:sesamepw@$site/plain/a"
+try 0 wf run -v w.yaml -p "from=http://me:sesampw2@$site/plain/a"; says_not sesam; says 'another user or password'
+json .params.from "\"http://***@$site/plain/a\"" <(wf show --json)
+key=$(wf cache ls --json -s use | jq -r '.[0].key')
+for c in show "show --json" "explain --run latest use" "explain --run latest use --json" diff "diff --json" \
+    "plan -v w.yaml -p from=http://me:sesampw3@$site/plain/a" "plan --json w.yaml -p from=http://me:sesampw3@$site/plain/b" \
+    "cache show ${key#sha256:}" "cache show ${key#sha256:} --json"; do
+    # shellcheck disable=SC2086 # words
+    try 0 wf $c; says_not sesam
+done
+same "nor is it in the history" "$(sqlite3 "$WF_STORE/wf.db" 'SELECT * FROM runs, events' | grep -ac sesam)" 0
+
 # evidence
 get plain/b ", cache: {policy: time, ttl: 14d}"
 try 0 wf run w.yaml
