@@ -54,6 +54,9 @@ void help_all(const struct cli *c)
                 "Usage: wf COMMAND [options]\n\n");
     sb_printf(&s, "%sCommands%s\n", tone_on(c->colour, TONE_BOLD), tone_off(c->colour));
     for (size_t i = 0; i < command_count; i++) {
+        if (commands[i]->hidden) {
+            continue;
+        }
         sb_printf(&s, "  %-14s %s\n", commands[i]->name, commands[i]->summary);
     }
     sb_puts(&s, "\n`wf COMMAND --help` tells more. A first workflow:\n\n"

@@ -101,7 +101,9 @@ static int unknown_command(const struct cli *c, int argc, char **argv)
     const char *words[64];
     size_t n = 0;
     for (size_t i = 0; i < command_count; i++) {
-        words[n++] = commands[i]->name;
+        if (!commands[i]->hidden && n < ARRAY_LEN(words)) {
+            words[n++] = commands[i]->name;
+        }
     }
     const char *near = suggest_nearest(argv[0], words, n);
     if (near) {
