@@ -174,17 +174,24 @@ int fs_write_all(int fd, const void *data, size_t len, struct err *err)
     return rc;
 }
 
-/* A new file with a name that nobody else takes, in the folder of `path`. -1 with errno. */
-static int open_temporary(const char *path, mode_t mode, char **ret_name)
+enum { NAME_TRIES = 100 };
+
+/* A name that nobody else takes, in the folder of `path`. */
+static char *temporary_name(const char *path)
 {
     CLEANUP(cleanup_free) char *dir = fs_dirname(path);
+    unsigned long long salt = 0;
 
-    for (int tries = 0; tries < 100; tries++) {
-        unsigned long long salt;
-        if (getrandom(&salt, sizeof(salt), 0) != (ssize_t)sizeof(salt)) {
-            continue;
-        }
-        CLEANUP(cleanup_free) char *name = xasprintf("%s/.wf-tmp-%016llx", dir, salt);
+    while (getrandom(&salt, sizeof(salt), 0) != (ssize_t)sizeof(salt)) {
+    }
+    return xasprintf("%s/.wf-tmp-%016llx", dir, salt);
+}
+
+/* A new file under such a name. -1 with errno. */
+static int open_temporary(const char *path, mode_t mode, char **ret_name)
+{
+    for (int tries = 0; tries < NAME_TRIES; tries++) {
+        CLEANUP(cleanup_free) char *name = temporary_name(path);
         int fd = open(name, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, mode);
         if (fd >= 0) {
             *ret_name = take_ptr(name);
@@ -195,6 +202,52 @@ static int open_temporary(const char *path, mode_t mode, char **ret_name)
         }
     }
     errno = EEXIST;
+    return -1;
+}
+
+enum { PROC_NAME = 32 };
+
+static void name_in_proc(int fd, char name[PROC_NAME])
+{
+    (void)snprintf(name, PROC_NAME, "/proc/self/fd/%d", fd);
+}
+
+/* A file without a name, which is given one through /proc in the end. -1: not here. */
+static int open_unnamed(const char *path, mode_t mode)
+{
+    CLEANUP(cleanup_free) char *dir = fs_dirname(path);
+    CLEANUP(cleanup_close) int fd = open(dir, O_WRONLY | O_TMPFILE | O_CLOEXEC, mode);
+    char name[PROC_NAME];
+
+    if (fd < 0) {
+        return -1;
+    }
+    name_in_proc(fd, name);
+    return access(name, F_OK) == 0 ? take_fd(&fd) : -1;
+}
+
+/* A link never replaces: what is there already gives way by a rename, at once. 0, or -1 with errno. */
+static int give_name(int fd, const char *path)
+{
+    char from[PROC_NAME];
+
+    name_in_proc(fd, from);
+    if (linkat(AT_FDCWD, from, AT_FDCWD, path, AT_SYMLINK_FOLLOW) == 0) {
+        return 0;
+    }
+    for (int tries = 0; tries < NAME_TRIES && errno == EEXIST; tries++) {
+        CLEANUP(cleanup_free) char *name = temporary_name(path);
+        if (linkat(AT_FDCWD, from, AT_FDCWD, name, AT_SYMLINK_FOLLOW) != 0) {
+            continue;
+        }
+        if (rename(name, path) == 0) {
+            return 0;
+        }
+        int sys = errno;
+        unlink(name);
+        errno = sys;
+        return -1;
+    }
     return -1;
 }
 
@@ -226,18 +279,29 @@ static int open_in_place(const char *path, mode_t mode)
     return made;
 }
 
-int new_file_open(const char *path, mode_t mode, struct new_file *ret, struct err *err)
+static int open_new(const char *path, mode_t mode, bool at_once, struct new_file *ret,
+                    struct err *err)
 {
-    struct new_file f = {.path = path};
+    struct new_file f = {.path = path, .fd = -1};
     struct stat st;
 
-    f.fd = lstat(path, &st) == 0 && !S_ISREG(st.st_mode) ? open_in_place(path, mode)
-                                                         : open_temporary(path, mode, &f.name);
+    if (lstat(path, &st) == 0 && !S_ISREG(st.st_mode)) {
+        f.fd = open_in_place(path, mode);
+    } else {
+        f.fd = at_once ? -1 : open_unnamed(path, mode);
+        f.unnamed = f.fd >= 0;
+        f.fd = f.unnamed ? f.fd : open_temporary(path, mode, &f.name);
+    }
     if (f.fd < 0) {
         return fs_fail(err, errno, "write", path);
     }
     *ret = f;
     return 0;
+}
+
+int new_file_open(const char *path, mode_t mode, struct new_file *ret, struct err *err)
+{
+    return open_new(path, mode, false, ret, err);
 }
 
 void new_file_add(struct new_file *f, const void *data, size_t len)
@@ -251,7 +315,10 @@ int new_file_end(struct new_file *f, bool sync, bool drop, struct err *err)
 {
     CLEANUP(cleanup_free) char *name = f->name;
 
-    if (f->sys == 0 && sync && !drop && name && fdatasync(f->fd) != 0) {
+    if (f->sys == 0 && sync && !drop && (name || f->unnamed) && fdatasync(f->fd) != 0) {
+        f->sys = errno;
+    }
+    if (f->sys == 0 && !drop && f->unnamed && give_name(f->fd, f->path) != 0) {
         f->sys = errno;
     }
     /* Some file systems tell of a full disk only now. */
@@ -271,7 +338,7 @@ int fs_write_file(const char *path, const void *data, size_t len, mode_t mode, b
                   struct err *err)
 {
     struct new_file f;
-    int rc = new_file_open(path, mode, &f, err);
+    int rc = open_new(path, mode, true, &f, err); /* a moment, and two system calls fewer */
 
     if (rc < 0) {
         return rc;

@@ -17,11 +17,12 @@ int fs_read_file(const char *path, size_t max, struct str *ret, struct err *err)
 /* Temporary name in the same folder, then rename; a device, a FIFO or a link there is written to instead. `sync`: fdatasync before. mode e.g. 0644. */
 int fs_write_file(const char *path, const void *data, size_t len, mode_t mode, bool sync,
                   struct err *err);
-/* The same in parts; it appears under its name at the end. What fails is said there. */
+/* The same in parts; it appears under its name at the end. What fails is said there. Until then it has no name where the file system can do that, so that a killed process leaves nothing. */
 struct new_file {
     const char *path; /* the caller's */
-    char *name;       /* until then; NULL: written in place */
-    int fd, sys;      /* sys: the first failure */
+    char *name;       /* until then; NULL: none, or written in place */
+    bool unnamed;
+    int fd, sys; /* sys: the first failure */
 };
 int new_file_open(const char *path, mode_t mode, struct new_file *ret, struct err *err);
 void new_file_add(struct new_file *f, const void *data, size_t len);

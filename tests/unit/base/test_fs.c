@@ -119,6 +119,47 @@ Test(base_fs, a_file_in_parts_appears_whole_or_not_at_all)
     temp_done(dir);
 }
 
+Test(base_fs, what_is_cut_off_leaves_nothing)
+{
+    char *dir = temp_new();
+    struct err err = {0};
+    struct new_file f;
+    struct stat st;
+    char path[4096];
+    int fd = open(dir, O_WRONLY | O_TMPFILE | O_CLOEXEC, 0600);
+
+    if (fd < 0) {
+        temp_done(dir);
+        cr_skip("this file system has no files without a name");
+    }
+    close(fd);
+    snprintf(path, sizeof(path), "%s/f", dir);
+    cr_assert_eq(new_file_open(path, 0640, &f, &err), 0, "%s", err.msg);
+    new_file_add(&f, "first", 5);
+    cr_assert_eq(count_entries(dir), 0, "it has no name");
+    cr_assert_eq(new_file_end(&f, true, false, &err), 0, "%s", err.msg);
+    expect_content(path, "first");
+    cr_assert(stat(path, &st) == 0 && (st.st_mode & 07777) == 0640 && st.st_nlink == 1);
+    /* in place of another, which somebody holds open: that one keeps what it has */
+    fd = open(path, O_RDONLY | O_CLOEXEC);
+    cr_assert_eq(new_file_open(path, 0600, &f, &err), 0, "%s", err.msg);
+    new_file_add(&f, "second", 6);
+    cr_assert_eq(count_entries(dir), 1);
+    cr_assert_eq(new_file_end(&f, false, false, &err), 0, "%s", err.msg);
+    expect_content(path, "second");
+    char was[8] = "";
+    cr_assert_eq(read(fd, was, sizeof(was)), 5);
+    cr_assert_str_eq(was, "first");
+    close(fd);
+    cr_assert_eq(count_entries(dir), 1, "no temporary file is left");
+    /* its folder goes meanwhile */
+    cr_assert_eq(new_file_open(path, 0600, &f, &err), 0);
+    cr_assert(unlink(path) == 0 && rmdir(dir) == 0);
+    cr_assert_eq(new_file_end(&f, false, false, &err), -ERR_NOT_FOUND);
+    cr_assert_eq(mkdir(dir, 0700), 0);
+    temp_done(dir);
+}
+
 Test(base_fs, a_full_disk_is_called_so)
 {
     struct err err = {0};
