@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Making and removing entries, inside a transaction of the writer. Objects are counted: a row says how many entries (or trees) name it; the file goes with the row. So a file is
+/* Making and removing entries, inside a transaction of the writer. Objects are counted: a row says how many entries (or trees) name it; the file goes after the row. So a file is
  * unlinked only under the writer lock, where entry_insert() looks whether it is there. A tree counts its files once, when its own row is made, and gives them up with it. */
 #include "base/db.h"
 #include "base/err.h"
@@ -261,17 +261,42 @@ static int unlink_unnamed(struct release *r, const struct digest *d, uint64_t by
     if (refs != 0 || !r->freed) {
         return refs < 0 ? (int)refs : 0;
     }
-    object_name(d, name);
     if (r->freed->spare) {
+        object_name(d, name);
         object_renew(r->store, name);
         return 0;
     }
-    FAILPOINT("objects.unlink");
-    if (unlinkat(r->store->objects_fd, name, 0) == 0) {
-        r->freed->objects++;
-        r->freed->bytes += bytes;
-    }
+    *vec_push(&r->freed->files) = (struct freed_file){*d, bytes};
+    r->freed->objects++;
+    r->freed->bytes += bytes;
     return 0;
+}
+
+void freed_begin(struct freed *f, bool spare)
+{
+    f->objects = f->bytes = 0;
+    f->rows = f->row_bytes = 0;
+    f->spare = spare;
+    vec_clear(&f->files);
+}
+
+void freed_unlink(struct store *s, struct freed *f)
+{
+    for (size_t i = 0; i < f->files.len; i++) {
+        char name[OBJECT_NAME + 1];
+        object_name(&f->files.items[i].digest, name);
+        FAILPOINT("objects.unlink");
+        if (unlinkat(s->objects_fd, name, 0) != 0) {
+            f->objects--;
+            f->bytes -= f->files.items[i].bytes;
+        }
+    }
+    vec_clear(&f->files);
+}
+
+void freed_done(struct freed *f)
+{
+    vec_done(&f->files);
 }
 
 static int release_file(const struct manifest_entry *e, void *arg, struct err *err);
@@ -294,7 +319,7 @@ static int release_tree(struct release *r, const struct digest *d)
     return 0;
 }
 
-/* One name less. The last takes the row and the file along. */
+/* One name less. The last takes the row along, and the file once that is certain. */
 static int release_object(const struct digest *d, uint64_t bytes, enum object_kind kind, void *arg)
 {
     struct release *r = arg;

@@ -24,6 +24,7 @@ enum {
     STAT_DAYS = 60,          /* folders of the stat cache unused for so long are forgotten */
     WALKED_AT_ONCE = 200000, /* a larger store is walked in rounds where time is bounded */
     LEAST_PAUSE_US = 1000,   /* whoever waits for the lock gets it */
+    UNLINK_US = 15,          /* what one takes, about */
 };
 
 /* --- slices --- */
@@ -31,6 +32,11 @@ enum {
 bool gc_slice_full(int64_t began_us)
 {
     return mono_us() - began_us >= GC_SLICE_US;
+}
+
+bool gc_freed_full(int64_t began_us, const struct freed *f)
+{
+    return gc_slice_full(began_us - UNLINK_US * (int64_t)f->files.len);
 }
 
 int gc_slice(struct gc *g, struct write *w, struct err *err)

@@ -44,6 +44,8 @@ int gc_slice(struct gc *g, struct write *w, struct err *err);
 bool gc_stop(struct gc *g);
 /* For an `apply`: since `began_us` (monotonic) as much was done as one slice may. */
 bool gc_slice_full(int64_t began_us);
+/* The same, with the time that unlinking will take. */
+bool gc_freed_full(int64_t began_us, const struct freed *f);
 int gc_total_get(struct gc *g, struct gc_total *ret, struct err *err);
 
 /* gc_meta: small values kept between runs of gc. Text is added to `ret` (empty: none). */

@@ -177,8 +177,8 @@ static int apply_queue(struct write *w, struct db *db, struct err *err)
     int64_t began = mono_us();
     char text[100];
 
-    q->freed = (struct freed){.spare = gc_anybody(q->gc)};
-    for (q->to = q->at; q->to < q->items.len && !gc_slice_full(began); q->to++) {
+    freed_begin(&q->freed, gc_anybody(q->gc));
+    for (q->to = q->at; q->to < q->items.len && !gc_freed_full(began, &q->freed); q->to++) {
         int rc = release(q, db, &q->items.items[q->to], err);
         if (rc < 0) {
             return rc;
@@ -191,6 +191,13 @@ static int apply_queue(struct write *w, struct db *db, struct err *err)
     FAILPOINT("gc.queue");
     int rc = store_totals(db, 0, -q->freed.rows, -q->freed.row_bytes, err);
     return rc < 0 ? rc : gc_meta_put(db, "gc.queue", text, err);
+}
+
+static void queue_committed(struct write *w)
+{
+    struct queue *q = CONTAINER_OF(w, struct queue, write);
+
+    freed_unlink(q->gc->store, &q->freed);
 }
 
 /* All is released: the rows themselves. */
@@ -212,7 +219,7 @@ static int release_all(struct queue *q, struct err *err)
     struct gc *g = q->gc;
     int rc = 0;
 
-    q->write = (struct write){.apply = apply_queue, .urgent = true};
+    q->write = (struct write){.apply = apply_queue, .committed = queue_committed, .urgent = true};
     while (rc == 0 && q->at < q->items.len && !gc_stop(g)) {
         rc = gc_slice(g, &q->write, err);
         if (rc == 0) {
@@ -239,6 +246,7 @@ static int work_off(struct gc *g, struct err *err)
         rc = gc_slice(g, &q.write, err);
     }
     vec_done(&q.items);
+    freed_done(&q.freed);
     return rc < 0 ? rc : q.last > 0;
 }
 

@@ -109,8 +109,8 @@ static int apply_removal(struct write *w, struct db *db, struct err *err)
 
     r->removed = 0;
     r->done = 0;
-    r->freed = (struct freed){.spare = gc_anybody(r->gc)};
-    while (r->done < r->count && (r->done == 0 || !gc_slice_full(began)) &&
+    freed_begin(&r->freed, gc_anybody(r->gc));
+    while (r->done < r->count && (r->done == 0 || !gc_freed_full(began, &r->freed)) &&
            (!r->while_over || over_by(r->gc, r->removed, r->freed.bytes))) {
         int rc = remove_one(r, db, &r->items[r->done], err);
         if (rc < 0) {
@@ -133,12 +133,20 @@ static int apply_removal(struct write *w, struct db *db, struct err *err)
     return gc_meta_put(db, "gc.walk", text, err);
 }
 
+static void removal_committed(struct write *w)
+{
+    struct removal *r = CONTAINER_OF(w, struct removal, write);
+
+    freed_unlink(r->gc->store, &r->freed);
+}
+
 static int remove_listed(struct removal *r, struct err *err)
 {
     struct gc *g = r->gc;
     int rc = 0;
 
-    r->write = (struct write){.apply = apply_removal, .urgent = true};
+    r->write =
+        (struct write){.apply = apply_removal, .committed = removal_committed, .urgent = true};
     while (rc == 0 && r->count > 0 && (!r->while_over || gc_over(g)) && !gc_stop(g)) {
         rc = gc_look_again(g, err);
         if (rc == 0) {
@@ -154,6 +162,7 @@ static int remove_listed(struct removal *r, struct err *err)
         }
     }
     entry_taken_done(&r->taken);
+    freed_done(&r->freed);
     return rc;
 }
 

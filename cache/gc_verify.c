@@ -27,7 +27,7 @@ static int apply_verified(struct write *w, struct db *db, struct err *err)
     struct verified *v = CONTAINER_OF(w, struct verified, write);
 
     v->removed = 0;
-    v->freed = (struct freed){.spare = gc_anybody(v->gc)};
+    freed_begin(&v->freed, gc_anybody(v->gc));
     for (size_t i = 0; i < v->n_good; i++) {
         int64_t rc = db_run(db, SQL_ENTRY_VERIFIED, err, "i", v->good[i]);
         if (rc < 0) {
@@ -43,6 +43,13 @@ static int apply_verified(struct write *w, struct db *db, struct err *err)
     }
     FAILPOINT("gc.verified");
     return 0;
+}
+
+static void verified_committed(struct write *w)
+{
+    struct verified *v = CONTAINER_OF(w, struct verified, write);
+
+    freed_unlink(v->gc->store, &v->freed);
 }
 
 /* The next rows behind *at: hashed where in doubt. 1: there are more. */
@@ -85,9 +92,13 @@ int gc_verify(struct gc *g, struct err *err)
     int rc = v ? 1 : 0;
 
     while (rc == 1 && !gc_stop(g)) {
-        v->write = (struct write){.apply = apply_verified, .urgent = true};
+        v->write = (struct write){
+            .apply = apply_verified, .committed = verified_committed, .urgent = true};
         v->gc = g;
         rc = verify_some(g, v, &at, err);
+    }
+    if (v) {
+        freed_done(&v->freed);
     }
     free(v);
     return rc < 0 ? rc : 0;

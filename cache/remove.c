@@ -18,7 +18,7 @@ struct removal {
     const int64_t *ids;
     size_t count;
     struct remove_report slice;
-    bool spare; /* files, for whoever is alive */
+    struct freed freed;
 };
 
 /* 1: a row, *ret its first column; 0: none. */
@@ -35,7 +35,6 @@ static int look(struct db *db, int statement, int64_t id, int64_t *ret, struct e
 static int remove_one(struct removal *r, struct db *db, int64_t id, struct err *err)
 {
     struct remove_report *n = &r->slice;
-    struct freed freed = {.spare = r->spare};
     int64_t ignored, used = 0;
     int pinned = look(db, SQL_PIN_GET, id, &ignored, err);
     int rc = pinned < 0 ? pinned : look(db, SQL_HIT_GET, id, &used, err);
@@ -51,15 +50,13 @@ static int remove_one(struct removal *r, struct db *db, int64_t id, struct err *
         n->in_use++;
         return 0;
     }
-    rc = r->o->dry_run ? gc_dry_remove(r->gc, id, &freed, err)
-                       : entry_remove(r->gc->store, db, id, &freed, err);
+    rc = r->o->dry_run ? gc_dry_remove(r->gc, id, &r->freed, err)
+                       : entry_remove(r->gc->store, db, id, &r->freed, err);
     if (rc < 0) {
         return rc;
     }
     n->removed += rc == 1;
     n->gone += rc == 0;
-    n->objects += freed.objects;
-    n->bytes += freed.bytes;
     FAILPOINT("remove.entry");
     return 0;
 }
@@ -69,7 +66,7 @@ static int apply_removal(struct write *w, struct db *db, struct err *err)
     struct removal *r = CONTAINER_OF(w, struct removal, write);
 
     r->slice = (struct remove_report){0};
-    r->spare = gc_anybody(r->gc);
+    freed_begin(&r->freed, gc_anybody(r->gc));
     for (size_t i = 0; i < r->count; i++) {
         int rc = remove_one(r, db, r->ids[i], err);
         if (rc < 0) {
@@ -79,11 +76,20 @@ static int apply_removal(struct write *w, struct db *db, struct err *err)
     return 0;
 }
 
-static void add_report(struct remove_report *to, const struct remove_report *n)
+static void removal_committed(struct write *w)
 {
+    struct removal *r = CONTAINER_OF(w, struct removal, write);
+
+    freed_unlink(r->gc->store, &r->freed);
+}
+
+static void add_report(struct remove_report *to, const struct removal *r)
+{
+    const struct remove_report *n = &r->slice;
+
     to->removed += n->removed;
-    to->objects += n->objects;
-    to->bytes += n->bytes;
+    to->objects += r->freed.objects;
+    to->bytes += r->freed.bytes;
     to->pinned += n->pinned;
     to->in_use += n->in_use;
     to->gone += n->gone;
@@ -99,20 +105,22 @@ int cache_remove(struct store *s, const int64_t *ids, size_t count, const struct
 
     for (size_t from = 0; rc == 0 && report.complete && from < count; from += PER_SLICE) {
         size_t n = count - from < PER_SLICE ? count - from : PER_SLICE;
-        struct removal r = {.write = {.apply = apply_removal, .urgent = true},
-                            .gc = &g,
-                            .o = o,
-                            .ids = ids + from,
-                            .count = n};
+        struct removal r = {
+            .write = {.apply = apply_removal, .committed = removal_committed, .urgent = true},
+            .gc = &g,
+            .o = o,
+            .ids = ids + from,
+            .count = n};
         rc = gc_find_live(&g, err); /* a run may have begun since */
         if (rc == 0) {
             rc = o->dry_run ? apply_removal(&r.write, store_db(s), err)
                             : gc_slice(&g, &r.write, err);
         }
         if (rc == 0) {
-            add_report(&report, &r.slice);
+            add_report(&report, &r);
             report.complete = !o->progress || o->progress(from + n, report.removed, o->arg);
         }
+        freed_done(&r.freed);
     }
     id_map_done(&g.live);
     id_map_done(&g.given_up);

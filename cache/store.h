@@ -59,9 +59,12 @@ void store_sweep(struct store *s); /* removes what lies in trash/; blocking, bes
 /* --- writes --- */
 /* One write: embedded first in the poster's struct. `apply` runs on the writer thread inside a transaction that may hold other writes too; it touches only its
  * own struct and the db. `done` runs on the loop thread after the commit (err NULL) or after its failure; it owns the struct from then on. Writes are applied in the
- * order they were posted. A write that fails is retried alone, so that it never takes others with it. */
+ * order they were posted. A write that fails is retried alone, so that it never takes others with it.
+ * `committed`, where there is one, runs where `apply` did, after the commit and still under the writer's lock: for what must not happen unless the rows say so, such as unlinking what none of them
+ * names any more. No write comes behind such a one in its transaction. */
 struct write {
     int (*apply)(struct write *w, struct db *db, struct err *err);
+    void (*committed)(struct write *w);
     void (*done)(struct write *w, const struct err *err);
     struct write *next;
     bool urgent; /* an effect waits for it: commit at once, else within 20 ms or 256 writes */

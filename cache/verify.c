@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The walk over entries, some at a time: no snapshot is held while objects are hashed, so the log of the database does not grow. Each object is hashed once. What looks wrong is looked at again after
- * whoever was writing has ended: a removal unlinks before it commits. */
+ * whoever was writing has ended: rows that were read here may be gone, and their files. */
 #include "cache/verify.h"
 
 #include "base/arena.h"

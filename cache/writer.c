@@ -175,6 +175,17 @@ static int apply_all(struct writer *w, struct write *first, size_t count, struct
     return db_commit(w->db, err);
 }
 
+static void tell_committed(struct write *first, size_t count)
+{
+    struct write *one = first;
+
+    for (size_t i = 0; i < count; i++, one = one->next) {
+        if (one->committed) {
+            one->committed(one);
+        }
+    }
+}
+
 /* One transaction. The writes are still linked afterwards. */
 static int commit(struct writer *w, struct write *first, size_t count, struct err *err)
 {
@@ -191,6 +202,7 @@ static int commit(struct writer *w, struct write *first, size_t count, struct er
         w->batch_new = false;
         FAILPOINT("writer.committed");
         if (rc == 0) {
+            tell_committed(first, count);
             checkpoint_if_due(w);
         }
     }
@@ -285,7 +297,9 @@ static size_t next_batch(struct writer *w, struct write **ret_first)
     }
     size_t count = 0;
     struct write **end = &w->head;
-    while (*end && count < LARGEST) {
+    bool last = false; /* what comes later must see what `committed` does */
+    while (*end && count < LARGEST && !last) {
+        last = (*end)->committed != NULL;
         w->urgent -= (*end)->urgent;
         end = &(*end)->next;
         count++;
@@ -464,6 +478,13 @@ static int apply_now(struct write *one, struct db *db, struct err *err)
     return n->inner->apply(n->inner, db, err);
 }
 
+static void committed_now(struct write *one)
+{
+    struct now_write *n = CONTAINER_OF(one, struct now_write, write);
+
+    n->inner->committed(n->inner);
+}
+
 static void done_now(struct write *one, const struct err *err)
 {
     struct now_write *n = CONTAINER_OF(one, struct now_write, write);
@@ -488,7 +509,10 @@ int store_write_now(struct store *s, struct write *one, struct err *err)
         }
         return rc;
     }
-    struct now_write n = {.write = {.apply = apply_now, .done = done_now, .urgent = true},
+    struct now_write n = {.write = {.apply = apply_now,
+                                    .committed = one->committed ? committed_now : NULL,
+                                    .done = done_now,
+                                    .urgent = true},
                           .inner = one};
     store_post(s, &n.write);
     store_flush(s);

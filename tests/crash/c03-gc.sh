@@ -2,6 +2,10 @@
 # shellcheck shell=bash
 # Killed while cleaning up: what is kept is whole, what was removed is simply run again.
 . "$(dirname "$0")/common.sh"
+verified() {
+    check_store
+    same "$1: whole, and counted right" "$(wf cache verify --json | jq -c .findings)" '[]'
+}
 for n in 1 2 3; do try 0 wf run w.yaml -q -p n=$n; done
 mkdir -p "$WF_STORE/objects/ab"
 head -c 10 /dev/zero >"$T/stray"
@@ -19,10 +23,28 @@ for point in gc.fold gc.remove objects.unlink gc.stray writer.commit writer.comm
     else
         fail "$point is not reached"
     fi
+    # What is not removed for good has all that it had, and what it names is counted right when it goes at last.
+    verified "$point"
     try 0 wf cache gc --max-entries 3
-    check_store
+    verified "$point, gone on with"
     converges "$point" 1
     converges "$point" 3
+done
+for point in objects.unlink:kill objects.unlink:kill:4 remove.entry:kill:3 writer.commit:kill writer.committed:kill; do
+    rm -rf "$WF_STORE" all.txt
+    cp -a "$T/kept" "$WF_STORE"
+    sleep 0.1
+    if killed_at "$point" cache rm -w w --yes; then
+        echo "# rm killed at $point"
+    else
+        fail "$point is not reached"
+    fi
+    verified "rm, $point"
+    try 0 wf cache rm -w w --yes
+    verified "rm, $point, gone on with"
+    try 0 wf cache gc
+    same "rm, $point: nothing is left" "$(find "$WF_STORE/objects" -type f | wc -l)" 0
+    converges "rm, $point" 2
 done
 # Many at a time: their rows first, what they named later.
 for point in gc.remove:kill:3 gc.walk:kill gc.release:kill gc.release:kill:9 gc.queue:kill gc.empty:kill writer.commit:kill:2 writer.committed:kill:2; do
@@ -33,7 +55,7 @@ for point in gc.remove:kill:3 gc.walk:kill gc.release:kill gc.release:kill:9 gc.
     else
         fail "$point is not reached"
     fi
-    check_store
+    verified "$point"
     try 0 wf cache gc --unused-for 1ms
     same "$point: nothing is left to be cleared" "$(sqlite3 "$WF_STORE/wf.db" 'SELECT COUNT(*) FROM given_up')" 0
     same "$point: the sums are right" "$(sqlite3 "$WF_STORE/wf.db" 'SELECT entries = (SELECT COUNT(*) FROM entries) AND objects = (SELECT COUNT(*) FROM objects) FROM totals')" 1
