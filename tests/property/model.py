@@ -144,8 +144,9 @@ class Model:
         key.append(tuple(sorted(env.items())))
         place = lambda path: path if os.path.isabs(path) else os.path.join(self.root, path)
         for name, value in sorted(step.inputs.items()):
-            if isinstance(value, tuple):
-                key.append((name, tuple(f["identity"] for f in self.upstream(value[1], results))))
+            if isinstance(value, tuple):  # a folder with an item for each branch, under the branch's name
+                found = self.upstream(value[1], results)
+                key.append((name, tuple(sorted((f["label"], f["identity"][1:]) for f in found))))
             elif isinstance(value, dict):
                 path = place(value["path"])
                 key.append((name, identity(path) if os.path.exists(path) else "missing"))
@@ -201,7 +202,7 @@ class Model:
             elif op[0] == "matrix":
                 axes = dict(branch)
                 out += tell(axes["m"], *(axes.get(a, "none") for a in ("m", "k", "extra")))
-        result = {"status": OK, "folder": step.folder, "measure": None}
+        result = {"status": OK, "label": step.title(branch)[len(step.name):], "folder": step.folder, "measure": None}
         if step.source:
             self.source(step, place(step.source), key, result)
             out += result["source"]
@@ -214,6 +215,11 @@ class Model:
         if result["must_run"] and tries > step.retry:
             result["status"] = FAILED
         return result
+
+    def in_doubt(self, step, result):
+        """Whether something that was not looked at may have stored what the step is expected to make."""
+        return "key" in result and result["may_hit"] and result["must_run"] and (
+            step.name in self.touched or result["key"] in self.loose)
 
     def asks(self, step):
         """Whether this run looks for an earlier result of the step."""
