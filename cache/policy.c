@@ -119,6 +119,10 @@ static bool little_change(const struct policy *p, const char *what, const char *
                      "does not know it");
         return false;
     }
+    if (!measure && p->unknown) {
+        sb_printf(why, "%s cannot be taken: %s", what, p->unknown);
+        return false;
+    }
     if (!measure) {
         sb_printf(why, "%s is not known now", what);
         return false;

@@ -166,8 +166,10 @@ static void add_hit_words(const struct event *e, bool verbose, struct str *out)
         sb_puts(out, "  from the shared cache, ");
         add_size(out, (uint64_t)json_integer_value(json_object_get(j, "fetched_bytes")));
     }
-    if (verbose && *member(j, "note")) {
-        sb_printf(out, "\n          because %s", member(j, "note"));
+    const char *note = member(j, "note"), *word = "reused: ";
+    if (verbose && *note) {
+        note += text_starts(note, word) ? strlen(word) : 0;
+        sb_printf(out, "\n          because %s", note);
     }
 }
 

@@ -157,7 +157,8 @@ static bool fresh(const struct decider *d, uint32_t instance, const struct quest
              : o->policy == CACHE_TIME ? POLICY_TIME
                                        : POLICY_CHANGE;
     if (p.kind == POLICY_CHANGE) {
-        what = measure_names[o->measure];
+        what = o->measure == MEASURE_COMMAND ? "measure" : measure_names[o->measure];
+        p.unknown = q->measure_why;
         if (result_decode(e->data, e->data_len, a, &r, NULL) < 0) {
             ret->reason = REASON_GONE;
             return false;

@@ -54,7 +54,7 @@ struct spec {
     const char **matches; /* of SPEC_GLOB, as glob_expand() gives them */
     struct looked *match_looked;
     size_t n_matches;
-    const char *measure; /* of SPEC_SOURCE under `change` */
+    const char *measure, *measure_why; /* of SPEC_SOURCE under `change`; why there is none */
 };
 struct specs {
     VEC(struct spec) v;

@@ -401,6 +401,7 @@ static int add_spec(struct ask *q, struct spec *s, struct question *ret, struct 
     if (s->kind == SPEC_SOURCE) {
         warn_dirty(q, s, ret);
         ret->measure = s->measure ? arena_strdup(q->a, s->measure) : NULL;
+        ret->measure_why = s->measure_why ? arena_strdup(q->a, s->measure_why) : NULL;
         ret->has_identity = s->located;
     }
     return 0;
@@ -504,6 +505,7 @@ static void take_prepared(struct specs *specs, const struct specs *seen)
             to->match_looked = from->match_looked;
             to->n_matches = from->n_matches;
             to->measure = from->measure;
+            to->measure_why = from->measure_why;
         }
     }
 }

@@ -53,9 +53,10 @@ struct question {
     struct seen_glob *globs;
     const char
         *program; /* host: resolved absolute program of command[0], or the shell; NULL: not found */
-    const char *measure; /* of `change`: taken now, NULL: failed or not asked */
-    const char *warning; /* a sentence for the user, whatever the answer is; NULL */
-    struct arena *arena; /* where all of it lives; owned by the question's owner */
+    const char *measure;     /* of `change`: taken now, NULL: failed or not asked */
+    const char *measure_why; /* why it failed; NULL: it did not, or is not known */
+    const char *warning;     /* a sentence for the user, whatever the answer is; NULL */
+    struct arena *arena;     /* where all of it lives; owned by the question's owner */
 };
 
 /* One per run: memo of programs and words already looked up. */

@@ -513,7 +513,7 @@ int specs_look_blocking(struct asker *k, struct specs *specs, const struct step 
         if (s->kind == SPEC_GLOB) {
             rc = look_glob(k, specs->epoch, s, a, err);
         } else if (s->kind == SPEC_SOURCE && s->located) {
-            s->measure = source_measure(step, fetched, s->path, k->w->wf->dir, a);
+            s->measure = source_measure(step, fetched, s->path, k->w->wf->dir, a, &s->measure_why);
             s->looked.done = true;
         } else if (s->kind != SPEC_SOURCE || plain_source(s)) {
             rc = look_path(k, specs->epoch, s->path, &s->looked, err);

@@ -15,6 +15,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #define MEASURE_LIMIT_MS 60000
@@ -202,25 +203,65 @@ void source_copy_facts(const struct source_facts *f, struct arena *a, struct sou
 
 /* --- measures --- */
 
+static const char blank[] = " \t\r\n";
+
+static void trim(char *text)
+{
+    for (size_t len = strlen(text); len > 0 && strchr(blank, text[len - 1]);) {
+        text[--len] = '\0';
+    }
+}
+
+/* The last line that says something, fit to stand in a sentence; NULL: there is none. */
+static const char *last_line(const struct str *said, struct arena *a)
+{
+    enum { SHOWN = 200 };
+    char *text = arena_strndup(a, sb_text(said), said->len);
+
+    trim(text);
+    const char *nl = strrchr(text, '\n');
+    char *line = text + (nl ? nl + 1 - text : 0);
+    line[strnlen(line, SHOWN)] = '\0';
+    for (char *at = line; *at; at++) {
+        *at = (unsigned char)*at < ' ' || *at == 0x7f ? ' ' : *at;
+    }
+    return *line ? line : NULL;
+}
+
+static const char *how_it_failed(int status, const struct str *said, struct arena *a)
+{
+    const char *line = last_line(said, a);
+    const char *how =
+        WIFSIGNALED(status)
+            ? arena_printf(a, "its command was ended by signal %d", WTERMSIG(status))
+            : arena_printf(a, "its command failed with exit code %d", WEXITSTATUS(status));
+
+    return line ? arena_printf(a, "%s (%s)", how, line) : how;
+}
+
 /* What a command prints, without white space around it; NULL when it fails or prints nothing. */
 static const char *measure_by_command(const char *command, const char *path, const char *cwd,
-                                      struct arena *a)
+                                      struct arena *a, const char **ret_why)
 {
     CLEANUP(sb_done) struct str out = {0};
+    CLEANUP(sb_done) struct str said = {0};
     CLEANUP(cleanup_free)
     char *script = xasprintf("cd \"$1\" || exit 1\nexport WF_SOURCE=\"$2\"\n%s\n", command);
     const char *const argv[] = {"/bin/sh", "-eu", "-c", script, "sh", cwd, path, NULL};
+    struct err err = {0};
     int status = 0;
+    int rc = child_run(argv, NULL, 65536, &out, &said, &status, MEASURE_LIMIT_MS, &err);
 
-    if (child_run(argv, NULL, 65536, &out, NULL, &status, MEASURE_LIMIT_MS, NULL) != 0 ||
-        status != 0) {
+    if (rc != 0 || status != 0) {
+        *ret_why = err.code == ERR_TIMEOUT ? "its command took longer than a minute and was ended"
+                   : rc != 0               ? arena_strdup(a, err.msg)
+                                           : how_it_failed(status, &said, a);
         return NULL;
     }
     char *text = arena_strndup(a, sb_text(&out), out.len);
-    text += strspn(text, " \t\r\n");
-    for (size_t len = strlen(text); len > 0 && strchr(" \t\r\n", text[len - 1]);) {
-        text[--len] = '\0';
-    }
+    text += strspn(text, blank);
+    trim(text);
+    *ret_why = *text ? NULL : "its command printed nothing";
     return *text ? text : NULL;
 }
 
@@ -242,26 +283,30 @@ static const char *measure_by_git(const struct source_facts *f, const char *path
 }
 
 const char *source_measure(const struct step *step, const struct source_facts *f, const char *path,
-                           const char *cwd, struct arena *a)
+                           const char *cwd, struct arena *a, const char **ret_why)
 {
     struct source_facts counted;
     enum measure m = step->cache.measure;
+    struct err err = {0};
 
+    *ret_why = NULL;
     if (m == MEASURE_COMMAND) {
-        return measure_by_command(step->cache.measure_command, path, cwd, a);
+        return measure_by_command(step->cache.measure_command, path, cwd, a, ret_why);
     }
     if (m == MEASURE_ETAG) {
         return f ? f->etag : NULL;
     }
     if (!f && source_is_url(path)) {
-        return NULL; /* it could not be fetched */
+        *ret_why = "the source could not be fetched";
+        return NULL;
     }
     if (m == MEASURE_GIT) {
         return measure_by_git(f, path, a);
     }
     if (!f) {
         counted = (struct source_facts){0};
-        if (source_count(path, m == MEASURE_RECORDS, &counted, NULL) != 0) {
+        if (source_count(path, m == MEASURE_RECORDS, &counted, &err) != 0) {
+            *ret_why = arena_strdup(a, err.msg);
             return NULL;
         }
         f = &counted;

@@ -75,10 +75,10 @@ bool source_read_json(const char *json, struct arena *a, struct source_facts *re
 void source_copy_facts(const struct source_facts *f, struct arena *a, struct source_facts *ret);
 /* The digest that stands for what a git tree or blob holds. */
 void source_tree_digest(const char *tree, char kind, bool exec, struct digest *ret);
-/* Under `change`: the measure as text; NULL: it cannot be taken. `f`: what a URL gave; NULL: `path` is a path of this machine. A measuring command starts in `cwd` and finds the path
+/* Under `change`: the measure as text; NULL: it cannot be taken, and *ret_why says why, if more is known than that (else NULL). Both in `a` or static. `f`: what a URL gave; NULL: `path` is a path of this machine. A measuring command starts in `cwd` and finds the path
  * or URL in $WF_SOURCE. Blocking where it counts lines or runs a command. */
 const char *source_measure(const struct step *step, const struct source_facts *f, const char *path,
-                           const char *cwd, struct arena *a);
+                           const char *cwd, struct arena *a, const char **ret_why);
 
 /* Fetches a URL (not a path) to `to`, a file or folder that is made or replaced; what breaks off is tried again (five tries, waiting longer each time), and taken up where it broke where the
  * server lets it. on_done comes once from the loop: `facts` NULL on failure (err says why); facts->path NULL: not fetched (not modified, or not wanted). Both borrowed for the call. */

@@ -29,6 +29,19 @@ rm n; try 0 wf run other.yaml; check_ran get
 try 0 wf run other.yaml; check_ran get
 echo 0 >n; try 0 wf run other.yaml; check_ran get
 try 0 wf run other.yaml; check_ran get
+# said in the measure's words, when it was reused and when it was not
+step said.yaml '{policy: change, measure: "cat n", threshold: 20%}'
+echo 10 >n; try 0 wf run said.yaml
+try 0 wf run -v said.yaml; check_ran ""
+says '          because measure 10 vs 10, 0% < 20%'
+says_not 'because reused'
+try 0 wf explain --run latest get
+says 'get: cached, measure 10 vs 10, 0% < 20%; made by run 0'
+rm n
+try 0 wf plan said.yaml
+says 'measure cannot be taken: its command failed with exit code 1 \(cat: n: No such file or directory\)'
+try 0 wf run -v said.yaml; check_ran get
+says 'because measure cannot be taken: its command failed with exit code 1'
 # the statistics know why, whatever the words were
 step why.yaml '{policy: change, measure: "cat n", threshold: 20%}'
 sed -i '1i name: why' why.yaml

@@ -102,6 +102,10 @@ Test(cache_policy, nothing_compares_to_zero_or_to_nothing)
     expect(&p, 1, 0, "0", "0", false, "records was 0, to which nothing compares");
     expect(&p, 1, 0, NULL, "5", false, "records was not known then");
     expect(&p, 1, 0, "5", NULL, false, "records is not known now");
+    p.unknown = "its command failed with exit code 3 (no such file)";
+    expect(&p, 1, 0, "5", NULL, false,
+           "records cannot be taken: its command failed with exit code 3 (no such file)");
+    expect(&p, 1, 0, "5", "5", true, "reused: records 5 vs 5, 0% < 20%");
 }
 
 Test(cache_policy, an_etag_that_did_not_come_is_named)

@@ -85,6 +85,37 @@ Test(steps_source, time_and_change_stand_for_the_place)
     room_close(&r);
 }
 
+Test(steps_source, a_measure_that_fails_says_why)
+{
+    static const struct {
+        const char *step, *why;
+    } cases[] = {
+        {"code", "its command failed with exit code 3 (no such table)"},
+        {"mute", "its command printed nothing"},
+        {"dead", "its command was ended by signal 9"},
+        {"good", NULL},
+    };
+    struct room r;
+
+    room_open(&r, "steps:\n"
+                  "  code: {kind: ingest, source: raw, outputs: {data: data}, cache: {policy: "
+                  "change, measure: 'echo first >&2; echo no such table >&2; echo >&2; exit 3'}}\n"
+                  "  mute: {kind: ingest, source: raw, outputs: {data: data}, cache: {policy: "
+                  "change, measure: 'echo a word >&2'}}\n"
+                  "  dead: {kind: ingest, source: raw, outputs: {data: data}, cache: {policy: "
+                  "change, measure: 'kill -9 $$'}}\n"
+                  "  good: {kind: ingest, source: raw, outputs: {data: data}, cache: {policy: "
+                  "change, measure: 'echo 1; echo fine >&2'}}\n");
+    room_write(&r, "raw", "1\n");
+    for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+        cr_assert_eq(room_ask(&r, cases[i].step), 0, "%s", r.err.msg);
+        cr_expect_eq(r.q.measure == NULL, cases[i].why != NULL, "%s", cases[i].step);
+        cr_expect(text_eq(r.q.measure_why, cases[i].why), "%s: %s", cases[i].step,
+                  r.q.measure_why ? r.q.measure_why : "-");
+    }
+    room_close(&r);
+}
+
 /* Nobody is asked for these keys. */
 Test(steps_source, a_bucket_belongs_to_its_server)
 {
