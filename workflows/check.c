@@ -83,8 +83,12 @@ static bool is_plain(const struct check *c, const struct expr *e)
         if (e->name.root == ROOT_STEPS)
             return e->name.field == FIELD_OUTPUTS || e->name.field == FIELD_CACHED ||
                    e->name.field == FIELD_STATUS;
+        if (e->name.root == ROOT_MODEL)
+            return e->name.text != NULL &&
+                   (strcmp(e->name.text, "path") == 0 || strcmp(e->name.text, "slug") == 0 ||
+                    strcmp(e->name.text, "promotion") == 0 || strcmp(e->name.text, "metric") == 0);
         return e->name.root == ROOT_INPUTS || e->name.root == ROOT_OUTPUTS ||
-               e->name.root == ROOT_SOURCE;
+               e->name.root == ROOT_SOURCE || e->name.root == ROOT_REPLICA;
     case EXPR_CALL:
         return e->function == FN_LENGTH || e->function == FN_HASH_FILES ||
                e->function == FN_CONTAINS || e->function == FN_STARTS_WITH ||
@@ -153,6 +157,13 @@ static void check_texts(struct check *c)
         check_text(c, s->outputs[i].path, PLACE_OUTPUT);
         check_text(c, s->outputs[i].publish, PLACE_PUBLISH);
     }
+    if (s->serve != NULL)
+        check_text(c, s->serve->ready_run, PLACE_READY);
+    const struct limit_options *limits = s->serve       ? &s->serve->limits
+                                         : s->aggregate ? &s->aggregate->limits
+                                                        : NULL;
+    if (limits != NULL)
+        check_text(c, limits->tokens, PLACE_TOKENS);
     c->place = PLACE_IF;
     if (s->condition != NULL)
         expr_each_name(s->condition, check_name_in, c);
@@ -247,6 +258,8 @@ static void check_combined(struct loader *l, const struct step *s, const struct 
 static void check_aggregate(struct loader *l, const struct step *s, const struct step_facts *f)
 {
     const struct aggregate_options *o = s->aggregate;
+    if (o->online)
+        return;
     bool one_select = o->n_from == 1 && l->wf->steps[o->from[0]].kind == KIND_SELECT;
     if (o->method == METHOD_BEST && o->n_from > 0 && !one_select)
         diag_error(l->d, facts_place(s, f, "method"), "bad-value",

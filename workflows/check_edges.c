@@ -61,37 +61,46 @@ void check_add_read(struct check *c, struct expr_name *name)
 
 /* --- needs --- */
 
-static void need_step(struct check *c, const struct node *n, const char *mode)
+static void need_step(struct check *c, const struct node *n, enum need_mode mode, uint32_t count)
 {
     uint32_t i = load_step_ref(c->l, n, c->step->name, "needs");
     if (i == NONE)
         return;
     const struct step *s = &c->l->wf->steps[i];
-    if (s->finally && !c->step->finally)
+    if (s->finally && !c->step->finally) {
         diag_error(c->l->d, n->span, "bad-place",
                    "step '%s' stands under finally and runs after '%s'", s->name, c->step->name);
-    else if (mode == NULL || strcmp(mode, "all") == 0)
-        check_add_need(c, i, true, false);
+        return;
+    }
+    check_add_need(c, i, true, false);
+    c->needs.items[c->slot[i]].mode = mode;
+    c->needs.items[c->slot[i]].count = count;
 }
 
 /* name: all | any | each | N */
 static void need_mode(struct check *c, const struct node_pair *p)
 {
+    static const char *const words[] = {
+        [NEED_ALL] = "all", [NEED_ANY] = "any", [NEED_EACH] = "each"};
     struct node name = {.kind = NODE_SCALAR,
                         .type = SCALAR_STRING,
                         .span = p->key_span,
                         .text = p->key,
                         .len = p->key_len};
     const struct node *v = p->value;
-    const char *mode = v->kind == NODE_SCALAR ? v->text : "";
-    bool later = strcmp(mode, "any") == 0 || strcmp(mode, "each") == 0 ||
-                 (*mode != '\0' && strspn(mode, "0123456789") == strlen(mode));
-    if (later)
-        diag_error(c->l->d, v->span, "not-supported", "needs with '%.20s' is not supported yet",
-                   mode);
-    else if (strcmp(mode, "all") != 0)
+    const char *word = v->kind == NODE_SCALAR ? v->text : "";
+    for (size_t i = 0; i < ARRAY_LEN(words); i++) {
+        if (strcmp(word, words[i]) == 0) {
+            need_step(c, &name, (enum need_mode)i, 0);
+            return;
+        }
+    }
+    size_t digits = strspn(word, "0123456789");
+    unsigned long n =
+        digits > 0 && digits < 7 && word[digits] == '\0' ? strtoul(word, NULL, 10) : 0;
+    if (n == 0)
         load_expected_as(c->l, v, p->key, "all, any, each or a number");
-    need_step(c, &name, mode);
+    need_step(c, &name, n > 0 ? NEED_COUNTED : NEED_ALL, (uint32_t)n);
 }
 
 static void check_needs(struct check *c, const struct node *n)
@@ -100,14 +109,14 @@ static void check_needs(struct check *c, const struct node *n)
         if (n->type == SCALAR_NULL)
             load_expected_as(c->l, n, "needs", "a step name, a list of step names, or a mapping");
         else
-            need_step(c, n, NULL);
+            need_step(c, n, NEED_ALL, 0);
         return;
     }
     for (uint32_t i = 0; i < n->len; i++) {
         if (n->kind == NODE_MAP)
             need_mode(c, &n->pairs[i]);
         else
-            need_step(c, n->items[i], NULL);
+            need_step(c, n->items[i], NEED_ALL, 0);
     }
 }
 
@@ -154,6 +163,8 @@ static void check_from(struct check *c, const struct node *n)
     } else if (s->aggregate != NULL) {
         s->aggregate->from = list;
         s->aggregate->n_from = count;
+    } else if (s->serve != NULL && count > 0) {
+        s->serve->from = list[0];
     }
 }
 

@@ -17,6 +17,8 @@ enum place {
     PLACE_INPUT,
     PLACE_OUTPUT,
     PLACE_PUBLISH,
+    PLACE_READY,
+    PLACE_TOKENS,
     PLACE_IF,
     PLACE_COUNT
 };

@@ -13,17 +13,22 @@ static const struct place_rule {
     uint32_t roots;
 } place_rules[PLACE_COUNT] = {
     [PLACE_RUN] = {"run", USES_PARAMS | USES_ENV | USES_MATRIX | USES_INPUTS | USES_OUTPUTS |
-                              USES_STEPS | USES_SOURCE | USES_RUN},
+                              USES_STEPS | USES_SOURCE | USES_RUN | USES_MODEL | USES_REPLICA},
     [PLACE_COMMAND] = {"command", USES_PARAMS | USES_ENV | USES_MATRIX | USES_INPUTS |
-                                      USES_OUTPUTS | USES_STEPS | USES_SOURCE | USES_RUN},
+                                      USES_OUTPUTS | USES_STEPS | USES_SOURCE | USES_RUN |
+                                      USES_MODEL | USES_REPLICA},
     [PLACE_ENV] = {"env", USES_PARAMS | USES_MATRIX | USES_INPUTS | USES_OUTPUTS | USES_STEPS |
-                              USES_SOURCE | USES_RUN},
+                              USES_SOURCE | USES_RUN | USES_MODEL | USES_REPLICA},
     [PLACE_IMAGE] = {"image", USES_PARAMS | USES_MATRIX},
-    [PLACE_WORKDIR] = {"workdir", USES_PARAMS | USES_ENV | USES_MATRIX | USES_INPUTS | USES_STEPS},
+    [PLACE_WORKDIR] = {"workdir", USES_PARAMS | USES_ENV | USES_MATRIX | USES_INPUTS | USES_STEPS |
+                                      USES_MODEL | USES_REPLICA},
     [PLACE_SOURCE] = {"source", USES_PARAMS | USES_ENV | USES_MATRIX | USES_STEPS},
     [PLACE_INPUT] = {"inputs", USES_PARAMS | USES_MATRIX | USES_STEPS},
     [PLACE_OUTPUT] = {"an output's path", USES_PARAMS | USES_MATRIX},
     [PLACE_PUBLISH] = {"publish", USES_PARAMS | USES_MATRIX},
+    [PLACE_READY] = {"ready.run", USES_PARAMS | USES_ENV | USES_INPUTS | USES_STEPS | USES_RUN |
+                                      USES_MODEL | USES_REPLICA},
+    [PLACE_TOKENS] = {"limits.rate.tokens", USES_PARAMS},
     [PLACE_IF] = {"if", USES_PARAMS | USES_ENV | USES_MATRIX | USES_STEPS | USES_RUN},
 };
 
@@ -161,6 +166,63 @@ static void name_source(struct check *c, struct expr *e)
     }
 }
 
+/* Whether `name` is one of the words; else it is reported, with the nearest. */
+static bool name_one_of(struct check *c, const struct expr *e, const char *const *words,
+                        uint32_t count)
+{
+    for (uint32_t i = 0; i < count; i++) {
+        if (strcmp(words[i], e->name.text) == 0)
+            return true;
+    }
+    diag_error(c->l->d, e->span, "unknown-name", "%s has no '%.60s'", expr_root_name(e->name.root),
+               e->name.text);
+    SUGGEST(c, e->name.text, count, words[i]);
+    return false;
+}
+
+static void name_model(struct check *c, struct expr *e)
+{
+    static const char *const members[] = {"path",    "name",   "slug",    "metric",
+                                          "metrics", "matrix", "outputs", "promotion"};
+    const struct step *s = c->step;
+    if (s->kind != KIND_SERVE) {
+        diag_error(c->l->d, e->span, "bad-place",
+                   "'model' is for serve steps, and step '%s' is of kind %s", s->name,
+                   step_kind_names[s->kind]);
+        diag_hint(c->l->d, "a select step's models are steps.NAME.models, best first");
+    } else if (c->facts->from == NULL) {
+        diag_error(c->l->d, e->span, "unknown-name", "step '%s' has no model: it has no from",
+                   s->name);
+        diag_hint(c->l->d, "name the select step under from, or hand a file over with inputs");
+    } else {
+        name_one_of(c, e, members, ARRAY_LEN(members));
+    }
+}
+
+static void name_replica(struct check *c, struct expr *e)
+{
+    static const char *const members[] = {"socket", "port", "index"};
+    const struct step *s = c->step;
+    if (s->kind != KIND_SERVE) {
+        diag_error(c->l->d, e->span, "bad-place",
+                   "'replica' is for serve steps, and step '%s' is of kind %s", s->name,
+                   step_kind_names[s->kind]);
+        return;
+    }
+    if (!name_one_of(c, e, members, ARRAY_LEN(members)))
+        return;
+    bool socket = s->serve == NULL || s->serve->address == ADDRESS_SOCKET;
+    if (socket && strcmp(e->name.text, "port") == 0) {
+        diag_error(c->l->d, e->span, "bad-place", "a replica of step '%s' has a socket, no port",
+                   s->name);
+        diag_hint(c->l->d, "use replica.socket, or say address: port");
+    } else if (!socket && strcmp(e->name.text, "socket") == 0) {
+        diag_error(c->l->d, e->span, "bad-place", "a replica of step '%s' has a port, no socket",
+                   s->name);
+        diag_hint(c->l->d, "use replica.port, or leave address out");
+    }
+}
+
 /* --- other steps' names --- */
 
 static void unknown_step(struct check *c, struct expr *e)
@@ -212,6 +274,25 @@ static void name_value(struct check *c, struct expr *e, const struct step *s)
     SUGGEST(c, e->name.text, s->n_values, s->values[i].name);
 }
 
+static void name_endpoint(struct check *c, struct expr *e, const struct step *s)
+{
+    struct loader *l = c->l;
+    if (!step_is_service(s)) {
+        diag_error(l->d, e->span, "unknown-name",
+                   "step '%s' of kind %s is no service and has no endpoint", s->name,
+                   step_kind_names[s->kind]);
+    } else if (e->name.text != NULL) {
+        diag_error(l->d, e->span, "unknown-name", "steps.%s.endpoint has no '%.60s'", s->name,
+                   e->name.text);
+    } else if (c->place > PLACE_ENV) {
+        diag_error(l->d, e->span, "bad-place", "'steps.%s.endpoint' cannot be used in %s", s->name,
+                   place_rules[c->place].what);
+        diag_hint(l->d, "it is for run, command and env");
+    } else if (c->step->uncacheable == NULL) {
+        c->step->uncacheable = arena_strdup(l->a, "names an endpoint");
+    }
+}
+
 static bool name_field(struct check *c, struct expr *e, const struct step *s)
 {
     struct loader *l = c->l;
@@ -241,7 +322,7 @@ static bool name_field(struct check *c, struct expr *e, const struct step *s)
                        step_kind_names[s->kind]);
         break;
     case FIELD_ENDPOINT:
-        diag_error(l->d, e->span, "not-supported", "'endpoint' is not supported yet");
+        name_endpoint(c, e, s);
         break;
     case FIELD_STATUS:
     case FIELD_CACHED:
@@ -281,18 +362,15 @@ static void name_step(struct check *c, struct expr *e, bool in_default)
     if (!branch)
         n->branch = NULL;
     check_add_need(c, target, false, n->field == FIELD_STATUS || n->covered);
-    if (c->place != PLACE_IF)
+    /* Where a service answers is no part of a result: the step is not memoized. */
+    if (c->place != PLACE_IF && n->field != FIELD_ENDPOINT)
         check_add_read(c, n);
 }
 
 static void refuse_place(struct check *c, const struct expr *e)
 {
     const char *root = expr_root_name(e->name.root), *what = place_rules[c->place].what;
-    if (e->name.root == ROOT_MODEL || e->name.root == ROOT_REPLICA)
-        diag_error(c->l->d, e->span, "not-supported",
-                   "'%s' is for serve steps, which are not supported yet", root);
-    else
-        diag_error(c->l->d, e->span, "bad-place", "'%s' cannot be used in %s", root, what);
+    diag_error(c->l->d, e->span, "bad-place", "'%s' cannot be used in %s", root, what);
     if (e->name.root == ROOT_ENV && c->place == PLACE_ENV)
         diag_hint(c->l->d, "a variable may not be made from another one; use params");
 }
@@ -340,6 +418,12 @@ void check_name_in(struct expr *e, bool in_default, void *arg)
         break;
     case ROOT_SOURCE:
         name_source(c, e);
+        break;
+    case ROOT_MODEL:
+        name_model(c, e);
+        break;
+    case ROOT_REPLICA:
+        name_replica(c, e);
         break;
     default:
         break;

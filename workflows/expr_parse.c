@@ -165,7 +165,7 @@ static struct expr *step_name(struct parser *p, struct expr *e, size_t begin)
     if (!field) {
         return fail(p, at,
                     "say what is wanted of step '%s': steps.%s.outputs.NAME, .values.NAME, "
-                    ".metrics, .status, .cached or .models",
+                    ".metrics, .status, .cached, .models or .endpoint",
                     e->name.branch, e->name.branch);
     }
     const char *fields[FIELD_COUNT];
@@ -177,8 +177,10 @@ static struct expr *step_name(struct parser *p, struct expr *e, size_t begin)
     if (p->lexer.failed)
         return NULL;
     if (!text_eq(field, fields[e->name.field])) {
-        const char *nearest = suggest_nearest(field, fields, FIELD_ENDPOINT);
-        fail(p, at, "a step has no '%s', only outputs, values, metrics, status, cached and models",
+        const char *nearest = suggest_nearest(field, fields, FIELD_COUNT);
+        fail(p, at,
+             "a step has no '%s', only outputs, values, metrics, status, cached, models and "
+             "endpoint",
              field);
         diag_did_you_mean(p->lexer.diags, nearest);
         return NULL;
@@ -198,11 +200,8 @@ static struct expr *unknown_root(struct parser *p, const struct token *t, const 
     if (p->lexer.failed)
         return NULL;
     const char *words[ROOT_COUNT];
-    size_t n = 0;
-    for (size_t i = 0; i < ROOT_COUNT; i++) {
-        if (i != ROOT_MODEL && i != ROOT_REPLICA) /* known, and not there yet */
-            words[n++] = expr_root_name((enum expr_root)i);
-    }
+    for (size_t i = 0; i < ROOT_COUNT; i++)
+        words[i] = expr_root_name((enum expr_root)i);
     if (text_eq(word, "secrets")) {
         return fail(p, t->span,
                     "secrets are handed to a step under 'secrets:' and read from its "
@@ -210,9 +209,9 @@ static struct expr *unknown_root(struct parser *p, const struct token *t, const 
     }
     fail(p, t->span,
          "'%s' is not known here: names begin with params, env, matrix, inputs, outputs, "
-         "steps, source or run; strings stand in single quotes",
+         "steps, source, model, replica or run; strings stand in single quotes",
          word);
-    diag_did_you_mean(p->lexer.diags, suggest_nearest(word, words, n));
+    diag_did_you_mean(p->lexer.diags, suggest_nearest(word, words, ROOT_COUNT));
     return NULL;
 }
 

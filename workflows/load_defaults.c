@@ -146,6 +146,11 @@ static void first_step(struct loader *l, struct step *s, enum step_kind kind)
     if (kind == KIND_AGGREGATE) {
         s->aggregate = arena_alloc(l->a, sizeof(*s->aggregate));
         s->aggregate->method = METHOD_COUNT;
+        s->aggregate->quorum = 1;
+    }
+    if (kind == KIND_SERVE) {
+        s->serve = arena_alloc(l->a, sizeof(*s->serve));
+        load_blank_serve(s->serve);
     }
 }
 

@@ -155,7 +155,7 @@ bool facts_own_name(const struct step_facts *f, const char *name);
 /* Where a key of the step stands: its own, else the step's name. */
 struct span facts_place(const struct step *s, const struct step_facts *f, const char *key);
 
-/* --- load_io.c, load_policy.c, load_cache.c, load_kind.c --- */
+/* --- load_io.c, load_policy.c, load_cache.c, load_kind.c, load_serve.c --- */
 void load_inputs(struct loader *l, struct step *s, const struct entry *e);
 void load_outputs(struct loader *l, struct step *s, const struct entry *e);
 void load_values(struct loader *l, struct step *s, const struct entry *e);
@@ -168,6 +168,11 @@ void finish_cache(struct loader *l, struct step *s, const struct step_facts *f);
 void finish_kind(struct loader *l, struct step *s, const struct step_facts *f);
 void load_select_key(struct loader *l, struct step *s, const struct entry *e);
 void load_aggregate_key(struct loader *l, struct step *s, const struct entry *e);
+void load_serve_key(struct loader *l, struct step *s, const struct entry *e);
+void load_listen(struct loader *l, struct step *s, const struct entry *e);
+void load_limits(struct loader *l, struct step *s, const struct entry *e);
+void load_blank_serve(struct serve_options *o); /* what holds where nothing is said */
+void finish_serve(struct loader *l, struct step *s, const struct step_facts *f);
 /* Whether success(), failure(), cancelled() or always() is called in it. */
 bool expr_calls_status(const struct expr *e);
 

@@ -9,9 +9,30 @@
 
 /* --- options --- */
 
+static void on_wait_key(struct loader *l, const struct entry *e, void *arg)
+{
+    struct select_options *o = arg;
+    if (strcmp(e->key->name, "for") == 0)
+        load_count(l, e, 1, &o->wait_for);
+    else if (load_duration(l, e, &o->wait_at_most_ms) && o->wait_at_most_ms == 0)
+        load_expected_as(l, e->value, "at_most", "longer than nothing");
+}
+
+static void load_wait(struct loader *l, struct select_options *o, const struct entry *e)
+{
+    o->wait_for = 0;
+    o->wait_at_most_ms = 0;
+    if (is_null(e->value) && (e->inherited || e->value->len > 0))
+        return;
+    if (e->value->kind != NODE_MAP || e->value->len == 0)
+        load_expected(l, e);
+    else
+        load_mapping(l, e->value, &schema_wait, "wait", on_wait_key, o);
+}
+
 void load_select_key(struct loader *l, struct step *s, const struct entry *e)
 {
-    static const char *const modes[] = {"max", "min"};
+    static const char *const modes[] = {"max", "min"}, *const promotes[] = {"complete", "early"};
     struct select_options *o = s->select;
     const char *key = e->key->name;
     uint32_t mode = 0;
@@ -32,6 +53,14 @@ void load_select_key(struct loader *l, struct step *s, const struct entry *e)
         load_count(l, e, 1, &o->top);
     } else if (strcmp(key, "min_models") == 0) {
         load_count(l, e, 0, &o->min_models);
+    } else if (strcmp(key, "promote") == 0) {
+        if (load_choice(l, e, promotes, ARRAY_LEN(promotes), &mode))
+            o->early = mode == 1;
+    } else if (strcmp(key, "wait") == 0) {
+        load_wait(l, o, e);
+    } else if (strcmp(key, "min_delta") == 0) {
+        if (load_number(l, e, &o->min_delta) && o->min_delta < 0)
+            load_expected_as(l, e->value, "min_delta", "at least 0");
     } else {
         o->has_tolerate = load_count(l, e, 0, &o->tolerate);
     }
@@ -45,6 +74,10 @@ void load_aggregate_key(struct loader *l, struct step *s, const struct entry *e)
         return;
     if (strcmp(e->key->name, "of") == 0)
         o->of = load_words(l, e);
+    else if (strcmp(e->key->name, "quorum") == 0)
+        load_count(l, e, 1, &o->quorum);
+    else if (strcmp(e->key->name, "split") == 0)
+        load_count(l, e, 1, &o->split);
     else if (load_choice(l, e, method_names, METHOD_COMMAND, &method))
         o->method = (enum method)method;
 }
@@ -111,12 +144,30 @@ static bool has_output(const struct step *s, const char *name)
     return false;
 }
 
+/* Whether a serve step is among those it takes from; what they are is looked up in their text, because they may stand later in the file. */
+static bool takes_from_serve(struct loader *l, const struct step_facts *f)
+{
+    const struct node *n = f->from;
+    uint32_t count = n == NULL ? 0 : n->kind == NODE_LIST ? n->len : 1;
+    for (uint32_t i = 0; i < count; i++) {
+        const struct node *name = n->kind == NODE_LIST ? n->items[i] : n;
+        uint32_t at = name->kind == NODE_SCALAR ? load_step_index(l, name->text) : NONE;
+        const struct node *kind =
+            at != NONE && l->facts[at].node != NULL ? node_get(l->facts[at].node, "kind") : NULL;
+        if (kind != NULL && kind->kind == NODE_SCALAR &&
+            strcmp(kind->text, step_kind_names[KIND_SERVE]) == 0)
+            return true;
+    }
+    return false;
+}
+
 static void finish_aggregate(struct loader *l, struct step *s, const struct step_facts *f)
 {
     struct aggregate_options *o = s->aggregate;
     bool process = s->run != NULL || s->command != NULL;
     if (f->from == NULL)
         require(l, s, "from: the steps whose outputs are combined", NULL);
+    o->online = takes_from_serve(l, f);
     if (process) {
         if (facts_own_name(f, "method"))
             diag_error(l->d, facts_place(s, f, "method"), "bad-value",
@@ -129,6 +180,8 @@ static void finish_aggregate(struct loader *l, struct step *s, const struct step
             require(l, s, "a method (mean, vote, union, concat, best) or run", NULL);
         o->method = METHOD_MEAN;
     }
+    if (o->online)
+        return;
     if (s->n_outputs == 0 && !facts_own_name(f, "outputs"))
         default_output(l, s, "result", "result.json");
     else if (s->n_outputs != 1)
@@ -246,7 +299,7 @@ static void finish_process(struct loader *l, struct step *s, const struct step_f
     check_secret_names(l, s, f);
     if (s->image != NULL) /* it may be dropped here, before names are looked at */
         text_each_name(s->image, load_mark_param, l);
-    if (run || command || s->kind == KIND_COMMAND || s->kind == KIND_TRAIN)
+    if (run || command || s->kind == KIND_COMMAND || s->kind == KIND_TRAIN || s->kind == KIND_SERVE)
         finish_executor(l, s, f);
     else
         refuse_process_keys(l, s, f);
@@ -258,7 +311,7 @@ void finish_kind(struct loader *l, struct step *s, const struct step_facts *f)
         s->condition = l->always;
         s->condition_has_status = true;
     }
-    if (s->kind == KIND_SERVE || s->kind == KIND_WORKFLOW || s->kind == KIND_APPROVE)
+    if (s->kind == KIND_WORKFLOW || s->kind == KIND_APPROVE)
         return; /* refused already */
     if (s->kind == KIND_SELECT)
         s->executor = EXECUTOR_PROCESS;
@@ -270,6 +323,8 @@ void finish_kind(struct loader *l, struct step *s, const struct step_facts *f)
         finish_aggregate(l, s, f);
     if (s->kind == KIND_SELECT)
         finish_select(l, s, f);
+    if (s->kind == KIND_SERVE)
+        finish_serve(l, s, f);
     if (s->kind == KIND_TRAIN && !has_output(s, "metrics"))
         require(l, s, "an output named metrics, a JSON object",
                 "for example outputs: {model: model.bin, metrics: metrics.json}");

@@ -144,6 +144,13 @@ static void key_executor(struct loader *l, struct step *s, const struct entry *e
     }
 }
 
+static void key_on_promotion(struct loader *l, struct step *s, const struct entry *e)
+{
+    uint32_t v = 0;
+    if (load_choice(l, e, on_promotion_names, ON_PROMOTION_COUNT, &v))
+        s->on_promotion = (enum on_promotion)v;
+}
+
 static const char **name_list(struct loader *l, const struct entry *e, uint32_t *ret_count)
 {
     const struct node *n = e->value;
@@ -251,8 +258,25 @@ static const struct key_handler {
     {"top", load_select_key},
     {"min_models", load_select_key},
     {"tolerate", load_select_key},
+    {"promote", load_select_key},
+    {"wait", load_select_key},
+    {"min_delta", load_select_key},
     {"of", load_aggregate_key},
     {"method", load_aggregate_key},
+    {"quorum", load_aggregate_key},
+    {"split", load_aggregate_key},
+    {"listen", load_listen},
+    {"limits", load_limits},
+    {"replicas", load_serve_key},
+    {"ready", load_serve_key},
+    {"address", load_serve_key},
+    {"balance", load_serve_key},
+    {"shard_by", load_serve_key},
+    {"canary", load_serve_key},
+    {"scale", load_serve_key},
+    {"lifetime", load_serve_key},
+    {"replace", load_serve_key},
+    {"on_promotion", key_on_promotion},
     {"kind", key_later},
     {"needs", key_later},
     {"from", key_later},
@@ -315,15 +339,25 @@ static bool reset_key(struct step *s, const char *name)
         size_t at, size;
     } fields[] = {
 #define FIELD(key, member) {key, offsetof(struct step, member), sizeof(((struct step *)0)->member)}
-        FIELD("image", image),        FIELD("cache", cache),
-        FIELD("retry", retry),        FIELD("resources", resources),
-        FIELD("timeout", timeout_ms), FIELD("grace", grace_ms),
-        FIELD("executor", executor),  FIELD("workdir", workdir),
-        FIELD("network", network),    FIELD("pull", pull),
-        FIELD("if", condition),       FIELD("inputs", n_inputs),
-        FIELD("env", n_env),          FIELD("secrets", n_secrets),
-        FIELD("labels", n_labels),    FIELD("pass_env", n_pass_env),
-        FIELD("source", source),      FIELD("max_parallel", max_parallel),
+        FIELD("image", image),
+        FIELD("cache", cache),
+        FIELD("retry", retry),
+        FIELD("resources", resources),
+        FIELD("timeout", timeout_ms),
+        FIELD("grace", grace_ms),
+        FIELD("executor", executor),
+        FIELD("workdir", workdir),
+        FIELD("network", network),
+        FIELD("pull", pull),
+        FIELD("if", condition),
+        FIELD("inputs", n_inputs),
+        FIELD("env", n_env),
+        FIELD("secrets", n_secrets),
+        FIELD("labels", n_labels),
+        FIELD("pass_env", n_pass_env),
+        FIELD("source", source),
+        FIELD("max_parallel", max_parallel),
+        FIELD("on_promotion", on_promotion),
 #undef FIELD
     };
     struct step blank;
@@ -366,7 +400,7 @@ static enum step_kind read_kind(struct loader *l, const struct node *step)
     for (uint32_t i = 0; word != NULL && i < KIND_COUNT; i++) {
         if (strcmp(step_kind_names[i], word) != 0)
             continue;
-        if (i == KIND_SERVE || i == KIND_WORKFLOW || i == KIND_APPROVE)
+        if (i == KIND_WORKFLOW || i == KIND_APPROVE)
             diag_error(l->d, n->span, "not-supported", "kind '%s' is not supported yet", word);
         return (enum step_kind)i;
     }
@@ -484,6 +518,8 @@ static void load_step(struct loader *l, uint32_t index)
         s->select = arena_memdup(l->a, s->select, sizeof(*s->select));
     if (s->aggregate != NULL)
         s->aggregate = arena_memdup(l->a, s->aggregate, sizeof(*s->aggregate));
+    if (s->serve != NULL)
+        s->serve = arena_memdup(l->a, s->serve, sizeof(*s->serve));
     s->name = name;
     s->span = span;
     s->finally = finally;

@@ -32,10 +32,9 @@ const char *const measure_names[MEASURE_COUNT] = {
 const char *const method_names[METHOD_COUNT] = {
     [METHOD_MEAN] = "mean",     [METHOD_VOTE] = "vote", [METHOD_UNION] = "union",
     [METHOD_CONCAT] = "concat", [METHOD_BEST] = "best", [METHOD_COMMAND] = "command"};
-const char *const balance_names[BALANCE_COUNT] = {
-    [BALANCE_ROUND_ROBIN] = "round_robin",
-    [BALANCE_LEAST_CONNECTIONS] = "least_connections",
-    [BALANCE_HASH] = "hash"};
+const char *const balance_names[BALANCE_COUNT] = {[BALANCE_ROUND_ROBIN] = "round_robin",
+                                                  [BALANCE_LEAST_CONNECTIONS] = "least_connections",
+                                                  [BALANCE_HASH] = "hash"};
 const char *const on_promotion_names[ON_PROMOTION_COUNT] = {
     [ON_PROMOTION_LAST] = "last", [ON_PROMOTION_FIRST] = "first", [ON_PROMOTION_EACH] = "each"};
 const char *const param_type_names[PARAM_TYPE_COUNT] = {[PARAM_STRING] = "string",

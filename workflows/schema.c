@@ -14,6 +14,8 @@
     (BIT(KIND_COMMAND) | BIT(KIND_INGEST) | BIT(KIND_TRAIN) | BIT(KIND_SERVE) | BIT(KIND_AGGREGATE))
 /* Kinds that end with files. */
 #define BATCH (BIT(KIND_COMMAND) | BIT(KIND_INGEST) | BIT(KIND_TRAIN) | BIT(KIND_AGGREGATE))
+/* Kinds that answer requests. */
+#define SERVICE (BIT(KIND_SERVE) | BIT(KIND_AGGREGATE))
 #define KEY(k, what, type_json, words)                                                             \
     {                                                                                              \
         .name = (k), .type = (what), .json = (type_json), .doc = (words), .kinds = ALL             \
@@ -86,13 +88,17 @@ static const struct schema_key step_keys[] = {
     STEP("outputs", BATCH, "a mapping of names to paths", REF("outputs"),
          "name: path below $WF_OUT, a file or a folder. All must exist when the step succeeds. "
          "Read as ${{ outputs.name }}, elsewhere as ${{ steps.this.outputs.name }}."),
-    STEP("needs", ALL, "a step name, a list of step names, or a mapping of step names to all",
+    STEP("needs", ALL,
+         "a step name, a list of step names, or a mapping of step names to all, any, each or a "
+         "number",
          REF("needs"),
          "Steps that must have succeeded first. A ${{ steps.x }} reference adds the edge by "
-         "itself; needs alone is order."),
+         "itself; needs alone is order. name: any or a number: starts at the first, or at so many "
+         "branches that succeeded. name: each: fans out along the other's matrix, every branch "
+         "starts with its own."),
     STEP("kind", ALL, "a kind of step",
-         "{\"enum\": [\"command\", \"ingest\", \"train\", \"select\", \"aggregate\"]}",
-         "What the step is: command (default), ingest, train, select, aggregate."),
+         "{\"enum\": [\"command\", \"ingest\", \"train\", \"select\", \"serve\", \"aggregate\"]}",
+         "What the step is: command (default), ingest, train, select, serve, aggregate."),
     STEP("env", PROCESS, "a mapping of names to values", REF("env"),
          "Environment of the step, part of the cache key."),
     STEP("image", PROCESS, "an image name", REF("text_or_null"),
@@ -110,7 +116,7 @@ static const struct schema_key step_keys[] = {
          "otherwise."),
     STEP("retry", PROCESS, "a mapping such as {limit: 2, delay: 5s}", REF("retry"),
          "When and how often a failed attempt is repeated."),
-    STEP("timeout", PROCESS | BIT(KIND_APPROVE), "a duration such as 30s, 5m or 1h30m",
+    STEP("timeout", BATCH | BIT(KIND_APPROVE), "a duration such as 30s, 5m or 1h30m",
          REF("duration"),
          "Bound of one attempt: TERM, then KILL after grace, to the whole process tree."),
     STEP("grace", PROCESS, "a duration such as 30s, 5m or 1h30m", REF("duration"),
@@ -179,23 +185,53 @@ static const struct schema_key step_keys[] = {
     LATER("pool", ALL, "A pool whose slots the step takes."),
     LATER("slots", ALL, "How many slots of the pool."),
     LATER("checkpoint", PROCESS, "A folder kept between the attempts of a step."),
-    LATER("promote", BIT(KIND_SELECT), "early: decide again as each candidate finishes."),
-    LATER("wait", BIT(KIND_SELECT), "How long the first promotion waits."),
-    LATER("min_delta", BIT(KIND_SELECT), "A served model gives way only to one better by so much."),
-    LATER("on_promotion", ALL, "When a step that follows a service starts."),
-    LATER("replicas", BIT(KIND_SERVE), "Model servers per promoted model."),
-    LATER("ready", BIT(KIND_SERVE), "What tells that a replica is ready."),
-    LATER("balance", BIT(KIND_SERVE), "How requests are spread."),
-    LATER("limits", BIT(KIND_SERVE) | BIT(KIND_AGGREGATE), "Bounds of the traffic."),
-    LATER("canary", BIT(KIND_SERVE), "A share of the traffic for a new promotion first."),
-    LATER("shard_by", BIT(KIND_SERVE), "Equal keys go to equal replicas."),
-    LATER("scale", BIT(KIND_SERVE), "The number of replicas follows the load."),
-    LATER("lifetime", BIT(KIND_SERVE), "Whether a service outlives its run."),
-    LATER("address", BIT(KIND_SERVE), "A port in place of a socket."),
-    LATER("replace", BIT(KIND_SERVE), "Whether the new promotion starts beside the old one."),
-    LATER("listen", BIT(KIND_AGGREGATE), "Where an online aggregate answers."),
-    LATER("quorum", BIT(KIND_AGGREGATE), "How many models must answer."),
-    LATER("split", BIT(KIND_AGGREGATE), "Requests with more instances are cut into parts."),
+    STEP(
+        "promote", BIT(KIND_SELECT), "complete or early", CHOICE("\"complete\", \"early\""),
+        "complete (default): chooses once, when all candidates have ended. early: chooses again as "
+        "each candidate finishes; every changed choice is a promotion."),
+    STEP("wait", BIT(KIND_SELECT), "a mapping such as {for: 2, at_most: 10m}", REF("wait"),
+         "With promote: early: what the first promotion waits for."),
+    STEP("min_delta", BIT(KIND_SELECT), "a number", REF("number"),
+         "A model that serves gives way only to one that is better by so much."),
+    STEP("on_promotion", ALL, "last, first or each", CHOICE("\"last\", \"first\", \"each\""),
+         "When a step that needs a service starts: at its last promotion of this run (default), at "
+         "its first, or once per promotion."),
+    STEP("replicas", BIT(KIND_SERVE), "a number of replicas", REF("count"),
+         "Model servers per promoted model. Default: 1."),
+    STEP("ready", BIT(KIND_SERVE), "a path such as /v2/health/ready, or a mapping", REF("ready"),
+         "When a replica gets traffic: a path that answers 2xx, or a script of its own. Default: "
+         "when it accepts a connection."),
+    STEP("listen", SERVICE, "HOST:PORT or a port, such as 127.0.0.1:8080", REF("listen"),
+         "Where the service answers. Default: a port of 127.0.0.1 that is chosen once and kept."),
+    STEP("address", BIT(KIND_SERVE), "socket, port or a port's number", REF("address"),
+         "How a replica is reached. socket (default): a unix socket that it is handed, "
+         "${{ replica.socket }} and $WF_SOCKET. port: a port of 127.0.0.1 that it is handed, "
+         "${{ replica.port }} and $PORT. A number: the port that its program insists on."),
+    STEP("balance", BIT(KIND_SERVE), "round_robin, least_connections or hash",
+         CHOICE("\"round_robin\", \"least_connections\", \"hash\""),
+         "How requests are spread over the replicas. hash: by the caller's address. Default: "
+         "round_robin."),
+    STEP("shard_by", BIT(KIND_SERVE), "uri or header:NAME", REF("shard_by"),
+         "Requests with an equal path, or an equal header, go to equal replicas."),
+    STEP("limits", SERVICE, "a mapping such as {concurrent: 64, queue: 256}", REF("limits"),
+         "Bounds of the traffic."),
+    STEP("canary", BIT(KIND_SERVE), "a mapping such as {share: 10%, for: 15m}", REF("canary"),
+         "A new promotion first gets a share of the traffic. It gets all of it after a time with "
+         "few errors, and is rolled back otherwise."),
+    STEP("scale", BIT(KIND_SERVE), "a mapping such as {min: 0, max: 4, target: 8}", REF("scale"),
+         "The number of replicas follows the load."),
+    STEP("lifetime", BIT(KIND_SERVE), "run or keep", CHOICE("\"run\", \"keep\""),
+         "run (default): the service ends with its run. keep: with wf run --keep-serving it stays "
+         "up until a later run replaces it."),
+    STEP("replace", BIT(KIND_SERVE), "beside or first_stop", CHOICE("\"beside\", \"first_stop\""),
+         "beside (default): a new promotion starts beside the old one and takes over when it is "
+         "ready. first_stop: the old one is stopped first, where both do not fit."),
+    STEP("quorum", BIT(KIND_AGGREGATE), "a number of models", REF("count"),
+         "Of an aggregate of a serve step: how many models must answer, else the request fails "
+         "with 503. Default: 1."),
+    STEP("split", BIT(KIND_AGGREGATE), "a number of instances", REF("count"),
+         "Of an aggregate of a serve step: a request with more instances is cut into parts that "
+         "are spread over the replicas. Default: never."),
     LATER("file", BIT(KIND_WORKFLOW), "The workflow file that is run as a step."),
     LATER("params", BIT(KIND_WORKFLOW), "Params of that workflow."),
     LATER("message", BIT(KIND_APPROVE), "What the person who approves is asked."),
@@ -275,6 +311,55 @@ static const struct schema_key secret_keys[] = {
         "The file that holds the secret; its last newline is dropped."),
 };
 
+static const struct schema_key wait_keys[] = {
+    KEY("for", "a number of candidates", REF("count"),
+        "So many candidates that pass the thresholds."),
+    KEY("at_most", "a duration such as 30s, 5m or 1h30m", REF("duration"),
+        "But no longer than this after the first of them."),
+};
+
+static const struct schema_key ready_keys[] = {
+    KEY("path", "a path such as /v2/health/ready", REF("string"),
+        "Answers 2xx when the replica is ready."),
+    KEY("run", "a script", REF("string"),
+        "A smoke test for sh that succeeds when the replica answers as it should; it sees what "
+        "the replica sees, and gates every switch of traffic."),
+    KEY("timeout", "a duration such as 30s, 5m or 1h30m", REF("duration"),
+        "How long a replica may take. Default: 5m."),
+};
+
+static const struct schema_key limits_keys[] = {
+    KEY("concurrent", "a number of requests", REF("count"), "Requests at once in each replica."),
+    KEY("queue", "a number of requests", REF("whole"),
+        "Requests that wait for a place; more are answered 503."),
+    KEY("rate", "a mapping such as {anonymous: 10/s}", REF("rate"),
+        "Requests of one caller per time; more are answered 429."),
+};
+
+static const struct schema_key rate_keys[] = {
+    KEY("anonymous", "a rate such as 10/s or 600/m", REF("per_time"),
+        "Of one address, without a token."),
+    KEY("authenticated", "a rate such as 10/s or 600/m", REF("per_time"), "Of one token."),
+    KEY("tokens", "a path", REF("string"),
+        "A file with the tokens, one line each: TOKEN NAME, and a rate of its own where it has "
+        "one. Callers send Authorization: Bearer TOKEN."),
+};
+
+static const struct schema_key canary_keys[] = {
+    KEY("share", "a share such as 10%", REF("percent"), "The new promotion's share at first."),
+    KEY("for", "a duration such as 30s, 5m or 1h30m", REF("duration"), "How long it is tried."),
+    KEY("max_errors", "a share such as 1%", REF("percent"),
+        "With more answers of 5xx it is rolled back. Default: 1%."),
+};
+
+static const struct schema_key scale_keys[] = {
+    KEY("min", "a number of replicas", REF("whole"),
+        "The fewest. 0: the first request waits for a start. Default: 1."),
+    KEY("max", "a number of replicas", REF("count"), "The most."),
+    KEY("target", "a number of requests", REF("count"),
+        "Requests at once per replica that are aimed at. Default: 8."),
+};
+
 const struct schema_table schema_top = TABLE("Top level", top_keys);
 const struct schema_table schema_step = TABLE("Every step", step_keys);
 const struct schema_table schema_param = TABLE("A param", param_keys);
@@ -284,6 +369,12 @@ const struct schema_table schema_cache = TABLE("cache", cache_keys);
 const struct schema_table schema_output = TABLE("An output", output_keys);
 const struct schema_table schema_input = TABLE("An input", input_keys);
 const struct schema_table schema_secret = TABLE("A secret", secret_keys);
+const struct schema_table schema_wait = TABLE("wait", wait_keys);
+const struct schema_table schema_ready = TABLE("ready", ready_keys);
+const struct schema_table schema_limits = TABLE("limits", limits_keys);
+const struct schema_table schema_rate = TABLE("limits.rate", rate_keys);
+const struct schema_table schema_canary = TABLE("canary", canary_keys);
+const struct schema_table schema_scale = TABLE("scale", scale_keys);
 
 const struct schema_key *schema_find(const struct schema_table *t, const char *name)
 {

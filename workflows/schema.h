@@ -29,7 +29,8 @@ struct schema_table {
     size_t count;
 };
 extern const struct schema_table schema_top, schema_step, schema_param, schema_retry,
-    schema_resources, schema_cache, schema_output, schema_input, schema_secret;
+    schema_resources, schema_cache, schema_output, schema_input, schema_secret, schema_wait,
+    schema_ready, schema_limits, schema_rate, schema_canary, schema_scale;
 
 const struct schema_key *schema_find(const struct schema_table *t, const char *name);
 void schema_json(struct str *out);     /* the whole JSON Schema (draft 2020-12), pretty */

@@ -12,6 +12,7 @@
 #include <string.h>
 
 #define EXPRESSION "{\"type\": \"string\", \"pattern\": \"\\\\$\\\\{\\\\{\"}"
+#define PORT "{\"type\": \"integer\", \"minimum\": 0, \"maximum\": 65535}"
 #define NAME_PATTERN "^[A-Za-z_][A-Za-z0-9_-]*$"
 #define NAMED(of)                                                                                  \
     "{\"type\": \"object\", \"propertyNames\": {\"pattern\": \"" NAME_PATTERN                      \
@@ -34,6 +35,15 @@ static const struct definition {
     {"percent",
      "{\"anyOf\": [{\"type\": \"string\", \"pattern\": \"^[0-9]+(\\\\.[0-9]+)?%$\"}, " EXPRESSION
      "]}"},
+    {"per_time", "{\"anyOf\": [{\"type\": \"string\", \"pattern\": "
+                 "\"^[0-9]+(\\\\.[0-9]+)?/(s|m|h)$\"}, " EXPRESSION "]}"},
+    {"ready", "{\"anyOf\": [{\"type\": \"string\", \"pattern\": \"^/\"}, " EXPRESSION
+              ", {\"$ref\": \"#/$defs/ready_options\"}]}"},
+    {"listen", "{\"anyOf\": [" PORT ", {\"type\": \"string\", \"pattern\": "
+               "\"^((localhost|[0-9.]+|\\\\[[0-9A-Fa-f:.]+\\\\]):)?[0-9]+$\"}, " EXPRESSION "]}"},
+    {"address", "{\"anyOf\": [{\"enum\": [\"socket\", \"port\"]}, " PORT ", " EXPRESSION "]}"},
+    {"shard_by", "{\"anyOf\": [{\"type\": \"string\", \"pattern\": "
+                 "\"^(uri|header:[!#$%&'*+.^_`|~0-9A-Za-z-]+)$\"}, " EXPRESSION "]}"},
     {"sha256", "{\"anyOf\": [{\"type\": \"string\", \"pattern\": "
                "\"^(sha256:)?[0-9a-fA-F]{64}$\"}, " EXPRESSION "]}"},
     {"condition", "{\"type\": [\"string\", \"boolean\"]}"},
@@ -46,7 +56,8 @@ static const struct definition {
      "{\"type\": \"object\", \"propertyNames\": {\"pattern\": \"^[A-Za-z_][A-Za-z0-9_]*$\"}, "
      "\"additionalProperties\": {\"$ref\": \"#/$defs/scalar\"}}"},
     {"needs", "{\"anyOf\": [{\"$ref\": \"#/$defs/name_or_names\"}, {\"type\": \"object\", "
-              "\"additionalProperties\": {\"enum\": [\"all\"]}}]}"},
+              "\"additionalProperties\": {\"anyOf\": [{\"enum\": [\"all\", \"any\", \"each\"]}, "
+              "{\"type\": \"integer\", \"minimum\": 1}]}}]}"},
     {"expression", EXPRESSION},
     {"executor", "{\"anyOf\": [{\"enum\": [\"process\", \"container\"]}, " EXPRESSION "]}"},
     {"shell", "{\"anyOf\": [{\"type\": \"string\"}, {\"$ref\": \"#/$defs/strings\"}]}"},
@@ -90,6 +101,12 @@ static const struct table_definition {
     {"retry", &schema_retry, "{\"type\": \"null\"}", "limit"},
     {"resources", &schema_resources, "{\"type\": \"null\"}", NULL},
     {"cache", &schema_cache, "{\"$ref\": \"#/$defs/boolean\"}", NULL},
+    {"wait", &schema_wait, NULL, NULL},
+    {"ready_options", &schema_ready, NULL, NULL},
+    {"limits", &schema_limits, NULL, NULL},
+    {"rate", &schema_rate, NULL, NULL},
+    {"canary", &schema_canary, NULL, "share"},
+    {"scale", &schema_scale, NULL, "max"},
 };
 
 /* What `defaults` may hold: step keys, and a kind's name with step keys below. */
