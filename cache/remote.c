@@ -176,12 +176,17 @@ void remote_lied(struct remote *r, const char *what)
     loop_idle_post(r->idle);
 }
 
-void remote_upload_refused(struct remote *r, const char *why)
+void remote_upload_refused(struct remote *r, int status, const char *why)
 {
+    const char *advice =
+        status >= 500
+            ? "the server itself failed: see its log, and whether its disk is full or its folder "
+              "may be written"
+            : "where it is only to be read, say --remote-readonly";
     CLEANUP(cleanup_free)
     char *text = xasprintf("the shared cache %s does not take results (%s): nothing more is sent "
-                           "to it in this run; where it is only to be read, say --remote-readonly",
-                           r->name, why);
+                           "to it in this run; %s",
+                           r->name, why, advice);
 
     r->no_uploads = true;
     warn(r, &r->told_upload, text);
@@ -260,6 +265,6 @@ int remote_probe(struct remote *r, struct str *out, struct err *err)
     }
     sb_printf(out, "%s answers in ", r->name);
     add_duration(out, (mono_us() - began) / 1000);
-    sb_puts(out, r->o.read_only ? ", read only" : "");
+    sb_puts(out, r->o.read_only ? ", read only" : "; reading it was tried, not writing");
     return 0;
 }

@@ -14,6 +14,7 @@
 #include "cli/commands.h"
 #include "cli/config.h"
 #include "cli/out.h"
+#include "cli/setup.h"
 #include "cli/shared.h"
 #include "steps/container.h"
 
@@ -170,6 +171,10 @@ static int run(struct cli *c, const struct args *a)
     bool json = opt_given(a, "json");
     struct report r = {.json = json ? &w : NULL, .out = &out, .colour = c->colour};
     struct err err = {0};
+    int code = setup_check_files(c);
+    if (code != EXIT_OK) {
+        return code;
+    }
     if (child_setup(&err) < 0) {
         return cli_fail(c, &err);
     }

@@ -10,9 +10,13 @@
 #include "cache/store.h"
 #include "cli/out.h"
 
+#include <dirent.h>
+#include <errno.h>
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 
 int setup_params(const struct cli *c, const struct args *a, struct param_override **ret,
                  size_t *ret_count)
@@ -87,12 +91,49 @@ static int open_plan(const struct cli *c, const struct args *a, const char *file
     return r == 1 ? EXIT_WORKFLOW : code;
 }
 
+enum { FILES_NEEDED = 64 }; /* beside those handed down to us: half of it for loop and store */
+
+static long open_files(long limit)
+{
+    DIR *dir = opendir("/proc/self/fd");
+    long n = dir ? -3 : errno == EMFILE ? limit : 0; /* ".", ".." and its own */
+
+    while (dir && readdir(dir)) {
+        n++;
+    }
+    if (dir) {
+        closedir(dir);
+    }
+    return n;
+}
+
+int setup_check_files(const struct cli *c)
+{
+    struct rlimit limit;
+
+    if (getrlimit(RLIMIT_NOFILE, &limit) != 0 || limit.rlim_cur >= (rlim_t)INT_MAX) {
+        return EXIT_OK;
+    }
+    long open = open_files((long)limit.rlim_cur);
+    if ((long)limit.rlim_cur >= open + FILES_NEEDED) {
+        return EXIT_OK;
+    }
+    struct err err = {0};
+    (void)err_set(&err, ERR_IO, 0,
+                  "too few open files are allowed (%ld, of which %ld are taken): raise `ulimit -n` "
+                  "to at least %ld",
+                  (long)limit.rlim_cur, open, open + FILES_NEEDED);
+    (void)cli_fail(c, &err);
+    return EXIT_SYSTEM;
+}
+
 int setup_open(const struct cli *c, const struct args *a, const char *file, bool writes, bool parse,
                struct setup *ret)
 {
     *ret = (struct setup){0};
     diags_init(&ret->diags, file);
-    int code = setup_params(c, a, &ret->params, &ret->n_params);
+    int code = setup_check_files(c);
+    code = code == EXIT_OK ? setup_params(c, a, &ret->params, &ret->n_params) : code;
     struct err err = {0};
     if (code == EXIT_OK && child_setup(&err) < 0) {
         code = cli_fail(c, &err);

@@ -37,6 +37,8 @@ void setup_close(struct setup *s);
 int setup_params(const struct cli *c, const struct args *a, struct param_override **ret,
                  size_t *ret_count);
 void setup_params_free(struct param_override *p, size_t n);
+/* Can a loop, a store and a few steps' pipes be opened? EXIT_OK, or it says which limit to raise. */
+int setup_check_files(const struct cli *c);
 /* Opens the store for reading only. */
 int setup_store(const struct cli *c, struct store **ret);
 

@@ -28,6 +28,16 @@ try 2 wf run good.yaml --max-parallel none
 try 2 wf show 0NOSUCHRUN
 try 2 wf logs latest nosuchstep
 try 2 wf outputs latest nosuchstep
+# a limit of files that is too low is named, with one that will do
+few() { (ulimit -n 12; exec "$WF" "$@"); }
+for command in "run good.yaml" "plan good.yaml" "explain good.yaml a" doctor; do
+    # shellcheck disable=SC2086 # its words
+    try 4 few $command
+    says 'too few open files are allowed \(12, of which [0-9]+ are taken\): raise .ulimit -n. to at least [0-9]+'
+    same "one line" "$(wc -l <.err)" 1
+done
+enough=$(sed -n 's/.*at least //p' .err)
+try 0 sh -c 'ulimit -n "$1"; exec "$WF" run good.yaml' sh "$enough"
 for command in '' run plan explain check graph runs show logs outputs 'cache ls' 'cache show' 'cache stats' 'cache gc' schema doctor version; do
     # shellcheck disable=SC2086
     try 0 wf $command --help
