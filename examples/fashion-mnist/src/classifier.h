@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* A kind of classifier, and its model file. The file: struct model_header, then what the kind's own save() writes. */
+/* A kind of classifier, and its model file. The file: struct model_header, then what the kind's own save() writes, then a checksum of all that. */
 #ifndef FASHION_CLASSIFIER_H
 #define FASHION_CLASSIFIER_H
 
@@ -42,6 +42,7 @@ const struct classifier *classifier_find(const char *name);
 const char *classifier_names(void); /* "softmax, mlp, …" */
 
 void model_save(const struct classifier *c, const void *model, uint32_t pixels, const char *path);
-void *model_load(const char *path, uint32_t pixels, const struct classifier **ret_kind);
+/* Ends the program, saying why, when the file is not whole. The model is owned by the caller; `pixels` of the images it was trained on. */
+void *model_load(const char *path, const struct classifier **ret_kind, uint32_t *ret_pixels);
 
 #endif

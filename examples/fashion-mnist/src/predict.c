@@ -25,8 +25,11 @@ static void predict(const char *model_path, const char *data, const char *out_pa
 {
     struct split test;
     const struct classifier *c = NULL;
+    uint32_t pixels = 0;
     split_open(&test, data, "test");
-    void *model = model_load(model_path, test.pixels, &c);
+    void *model = model_load(model_path, &c, &pixels);
+    if (pixels != test.pixels)
+        die("'%s' was trained on images of %u pixels, not of %u", model_path, pixels, test.pixels);
     FILE *out = file_open(out_path, "wb");
     float *some = xcalloc((size_t)batch * CLASSES, sizeof(float));
     fputc('[', out);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* fashion-report: the final table. Every trained model by its own metrics; the chosen ones and the ensemble measured again, from their probabilities. */
+/* fashion-report: the final table. Every trained model by its own metrics; the ensemble, and where their probabilities are given the chosen models, measured again. */
 #include "dataset.h"
 #include "json.h"
 #include "score.h"
@@ -7,13 +7,16 @@
 
 #include <getopt.h>
 #include <inttypes.h>
+#include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
 
 static const char usage[] =
-    "usage: fashion-report --data FOLDER --metrics FILE... --names NAME... --members FILE...\n"
-    "                      --ensemble FILE --table FILE --summary FILE\n"
-    "--names are the models' names, in the order of the --members' probabilities.\n";
+    "usage: fashion-report --metrics FILE... --names NAME... --table FILE --summary FILE\n"
+    "                      (--data FOLDER --members FILE... --ensemble FILE | --served FILE)\n"
+    "  --names     the chosen models, best first\n"
+    "  --members   their probabilities, in the same order; --ensemble: the combined ones\n"
+    "  --served    what fashion-evaluate has measured\n";
 
 enum { MAX_FILES = 64 };
 
@@ -22,7 +25,7 @@ struct list {
     size_t count;
 };
 struct options {
-    const char *data, *ensemble, *table, *summary;
+    const char *data, *ensemble, *served, *table, *summary;
     struct list metrics, names, members;
 };
 /* One line of the table. */
@@ -30,6 +33,11 @@ struct line {
     char *name, *title;
     double accuracy, published, loss, seconds;
     size_t rank; /* place among the members, 1 the best; 0: not one of them */
+};
+struct ensemble {
+    double accuracy, loss;
+    uint64_t images, right;
+    const char *title;
 };
 
 static void list_add(struct list *l, const char *item)
@@ -43,10 +51,15 @@ static struct options read_options(int argc, char **argv)
 {
     option_help(argc, argv, usage);
     static const struct option options[] = {
-        {"data", required_argument, NULL, 'd'},     {"metrics", required_argument, NULL, 'j'},
-        {"names", required_argument, NULL, 'n'},    {"members", required_argument, NULL, 'm'},
-        {"ensemble", required_argument, NULL, 'e'}, {"table", required_argument, NULL, 't'},
-        {"summary", required_argument, NULL, 's'},  {NULL, 0, NULL, 0},
+        {"data", required_argument, NULL, 'd'},
+        {"metrics", required_argument, NULL, 'j'},
+        {"names", required_argument, NULL, 'n'},
+        {"members", required_argument, NULL, 'm'},
+        {"ensemble", required_argument, NULL, 'e'},
+        {"table", required_argument, NULL, 't'},
+        {"summary", required_argument, NULL, 's'},
+        {"served", required_argument, NULL, 'v'},
+        {NULL, 0, NULL, 0},
     };
     struct options o = {0};
     struct list *open = NULL; /* what further words belong to */
@@ -63,6 +76,8 @@ static struct options read_options(int argc, char **argv)
             o.data = optarg;
         else if (c == 'e')
             o.ensemble = optarg;
+        else if (c == 'v')
+            o.served = optarg;
         else if (c == 't')
             o.table = optarg;
         else if (c == 's')
@@ -70,24 +85,80 @@ static struct options read_options(int argc, char **argv)
         else
             die_usage(usage, "wrong options");
     }
-    if (!o.data || !o.ensemble || !o.table || !o.summary || o.metrics.count == 0)
-        die_usage(usage, "every option is needed");
-    if (o.names.count != o.members.count || o.names.count == 0)
+    bool batch = o.data && o.ensemble && o.members.count > 0;
+    if (!o.table || !o.summary || o.metrics.count == 0 || batch == !!o.served)
+        die_usage(usage, "options are missing, or do not belong together");
+    if (o.names.count == 0 || (batch && o.names.count != o.members.count))
         die_usage(usage, "%zu names for %zu members", o.names.count, o.members.count);
     return o;
 }
 
+/* --- reading --- */
+
+/* A JSON file and a reader at its beginning. */
+struct source {
+    const char *path;
+    char *text;
+    size_t len;
+    struct json j;
+};
+
+static struct source source_open(const char *path)
+{
+    struct source s = {.path = path};
+    s.text = file_load(path, &s.len);
+    json_open(&s.j, s.text, s.len);
+    return s;
+}
+
+static void source_close(struct source *s)
+{
+    if (s->j.error)
+        die("'%s' is not as expected: %s (at its byte %zu)", s->path, s->j.error,
+            (size_t)(s->j.at - s->text));
+    free(s->text);
+}
+
+static double number_of(struct source *s, const char *key)
+{
+    double v = 0;
+    json_open(&s->j, s->text, s->len);
+    if (!json_find(&s->j, key) || !json_number(&s->j, &v))
+        die("'%s': \"%s\" is not there or is not a number", s->path, key);
+    return v;
+}
+
+static char *text_of(struct source *s, const char *key)
+{
+    char text[128];
+    json_open(&s->j, s->text, s->len);
+    if (!json_find(&s->j, key) || !json_string(&s->j, text, sizeof(text)))
+        die("'%s': \"%s\" is not there or is not a text", s->path, key);
+    return strdup(text);
+}
+
+/* A list of as many lists of CLASSES numbers as there are test images. */
 static struct score measure(const char *path, const struct split *test)
 {
-    size_t len = 0, rows = 0;
-    char *text = file_load(path, &len);
-    float *table = json_table(text, CLASSES, path, &rows);
-    if (rows != test->count)
-        die("'%s' has %zu rows for %u test images", path, rows, test->count);
+    struct source s = source_open(path);
     struct score score = {0};
-    score_add(&score, table, test->labels, rows);
-    free(table);
-    free(text);
+    uint32_t rows = 0;
+    for (bool first = json_enter(&s.j, '['); json_more(&s.j, ']', &first); rows++) {
+        float row[CLASSES] = {0};
+        uint32_t n = 0;
+        for (bool start = json_enter(&s.j, '['); json_more(&s.j, ']', &start); n++) {
+            double v = 0;
+            if (json_number(&s.j, &v) && n < CLASSES)
+                row[n] = (float)v;
+        }
+        if (n != CLASSES || rows >= test->count)
+            die("'%s' is not a list of %u lists of %d numbers", path, test->count, CLASSES);
+        score_add(&score, row, test->labels + rows, 1);
+    }
+    json_end(&s.j);
+    if (!s.j.error && rows != test->count)
+        die("'%s' has %u rows for %u test images", path, rows, test->count);
+    source_close(&s);
     return score;
 }
 
@@ -98,22 +169,32 @@ static double accuracy_of(const struct score *s)
 
 static struct line read_metrics(const char *path)
 {
-    size_t len = 0;
-    char *text = file_load(path, &len);
-    struct line l = {.name = json_text(text, "model", path),
-                     .title = json_text(text, "title", path),
-                     .accuracy = json_number(text, "accuracy", path),
-                     .published = json_number(text, "published_accuracy", path),
-                     .loss = json_number(text, "loss", path),
-                     .seconds = json_number(text, "seconds", path)};
-    free(text);
+    struct source s = source_open(path);
+    struct line l = {.name = text_of(&s, "model"),
+                     .title = text_of(&s, "title"),
+                     .accuracy = number_of(&s, "accuracy"),
+                     .published = number_of(&s, "published_accuracy"),
+                     .loss = number_of(&s, "loss"),
+                     .seconds = number_of(&s, "seconds")};
+    source_close(&s);
     return l;
 }
 
-/* Members' accuracy and loss come from their probabilities, which the ensemble was made of. */
-static void measure_members(const struct options *o, const struct split *test, struct line *lines)
+static struct ensemble read_served(const char *path)
 {
-    for (size_t m = 0; m < o->members.count; m++) {
+    struct source s = source_open(path);
+    struct ensemble e = {.accuracy = number_of(&s, "accuracy"),
+                         .loss = number_of(&s, "loss"),
+                         .images = (uint64_t)number_of(&s, "test_images"),
+                         .right = (uint64_t)number_of(&s, "right"),
+                         .title = "asked at its endpoint"};
+    source_close(&s);
+    return e;
+}
+
+static void rank_lines(const struct options *o, struct line *lines)
+{
+    for (size_t m = 0; m < o->names.count; m++) {
         struct line *line = NULL;
         for (size_t i = 0; i < o->metrics.count; i++) {
             if (strcmp(lines[i].name, o->names.items[m]) == 0)
@@ -121,11 +202,29 @@ static void measure_members(const struct options *o, const struct split *test, s
         }
         if (!line)
             die("no --metrics file is of the model '%s'", o->names.items[m]);
-        struct score s = measure(o->members.items[m], test);
-        line->accuracy = accuracy_of(&s);
-        line->loss = s.loss / (double)s.images;
         line->rank = m + 1;
     }
+}
+
+/* Members' accuracy and loss come from their probabilities, which the ensemble was made of. */
+static struct ensemble measure_all(const struct options *o, struct line *lines)
+{
+    struct split test;
+    split_open(&test, o->data, "test");
+    for (size_t i = 0; i < o->metrics.count; i++) {
+        if (lines[i].rank == 0)
+            continue;
+        struct score s = measure(o->members.items[lines[i].rank - 1], &test);
+        lines[i].accuracy = accuracy_of(&s);
+        lines[i].loss = s.loss / (double)s.images;
+    }
+    struct score s = measure(o->ensemble, &test);
+    split_close(&test);
+    return (struct ensemble){.accuracy = accuracy_of(&s),
+                             .loss = s.loss / (double)s.images,
+                             .images = s.images,
+                             .right = s.right,
+                             .title = "mean of the chosen"};
 }
 
 static int by_accuracy(const void *a, const void *b)
@@ -134,7 +233,8 @@ static int by_accuracy(const void *a, const void *b)
     return (x->accuracy < y->accuracy) - (x->accuracy > y->accuracy);
 }
 
-static void print_table(FILE *out, const struct line *lines, size_t n, const struct score *ensemble)
+static void print_table(FILE *out, const struct line *lines, size_t n,
+                        const struct ensemble *ensemble)
 {
     fprintf(out, "%-9s %-24s %8s  %9s  %8s  %7s  %s\n", "model", "kind", "accuracy", "published",
             "loss", "seconds", "chosen");
@@ -149,17 +249,17 @@ static void print_table(FILE *out, const struct line *lines, size_t n, const str
         fprintf(out, "%-9s %-24s %8.4f  %9.3f  %8.4f  %7.1f  %s\n", l->name, l->title, l->accuracy,
                 l->published, l->loss, l->seconds, chosen);
     }
-    fprintf(out, "%-9s %-24s %8.4f  %9s  %8.4f\n", "ensemble", "mean of the chosen",
-            accuracy_of(ensemble), "", ensemble->loss / (double)ensemble->images);
-    double gain = accuracy_of(ensemble) - best;
+    fprintf(out, "%-9s %-24s %8.4f  %9s  %8.4f\n", "ensemble", ensemble->title, ensemble->accuracy,
+            "", ensemble->loss);
+    double gain = ensemble->accuracy - best;
     fprintf(out,
             "The ensemble is right about %" PRIu64 " of %" PRIu64
-            " test images: %+.0f against its better member.\n",
+            " test images: %+.0f against its best member.\n",
             ensemble->right, ensemble->images, gain * (double)ensemble->images);
 }
 
 static void write_summary(const char *path, const struct line *lines, size_t n,
-                          const struct score *ensemble)
+                          const struct ensemble *ensemble)
 {
     FILE *json = file_open(path, "wb");
     fputs("{\"models\": [", json);
@@ -172,7 +272,7 @@ static void write_summary(const char *path, const struct line *lines, size_t n,
     fprintf(json,
             "],\n \"ensemble\": {\"accuracy\": %.4f, \"loss\": %.4f, \"test_images\": %" PRIu64
             "}}\n",
-            accuracy_of(ensemble), ensemble->loss / (double)ensemble->images, ensemble->images);
+            ensemble->accuracy, ensemble->loss, ensemble->images);
     file_close(json, path);
 }
 
@@ -180,12 +280,10 @@ int main(int argc, char **argv)
 {
     struct options o = read_options(argc, argv);
     struct line lines[MAX_FILES];
-    struct split test;
-    split_open(&test, o.data, "test");
     for (size_t i = 0; i < o.metrics.count; i++)
         lines[i] = read_metrics(o.metrics.items[i]);
-    measure_members(&o, &test, lines);
-    struct score ensemble = measure(o.ensemble, &test);
+    rank_lines(&o, lines);
+    struct ensemble ensemble = o.served ? read_served(o.served) : measure_all(&o, lines);
     qsort(lines, o.metrics.count, sizeof(*lines), by_accuracy);
 
     FILE *table = file_open(o.table, "wb");
@@ -197,6 +295,5 @@ int main(int argc, char **argv)
         free(lines[i].name);
         free(lines[i].title);
     }
-    split_close(&test);
     return 0;
 }
