@@ -162,7 +162,7 @@ static int clear_rest(struct gc *g, struct err *err)
     }
     gc_clear_live(g);
     /* Only a whole sweep for strays ends doubt. */
-    rc = g->any_live || g->deadline_us > 0 ? 0 : gc_trust(g, err);
+    rc = g->any_live || g->unread || g->deadline_us > 0 ? 0 : gc_trust(g, err);
     rc = rc < 0 ? rc : gc_slice(g, &tidy, err);
     rc = rc < 0 ? rc : gc_space(g, err);
     if (g->deadline_us == 0) {

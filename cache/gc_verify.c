@@ -67,8 +67,11 @@ static int verify_some(struct gc *g, struct verified *v, int64_t *at, struct err
         if (!rows[i].verify) {
             continue;
         }
-        if (entry_check_hashed(g->store, &rows[i], &bad) == OBJECT_GOOD) {
+        enum object_state state = entry_check_hashed(g->store, &rows[i], &bad);
+        if (state == OBJECT_GOOD) {
             v->good[v->n_good++] = rows[i].id;
+        } else if (state == OBJECT_UNREADABLE) { /* stays in doubt */
+            g->unread = true;
         } else {
             v->bad[v->n_bad++] = rows[i].id;
         }

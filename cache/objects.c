@@ -215,6 +215,11 @@ int objects_put_bytes(struct store *s, const void *data, size_t len, struct dige
 
 /* --- checking --- */
 
+bool object_unreadable(int sys)
+{
+    return sys != ENOENT && sys != ENOTDIR && sys != ELOOP && sys != ENXIO;
+}
+
 /* One file, by its content. */
 static enum object_state rehash(struct store *s, const struct digest *d, const char *name,
                                 const struct stat *st, uint64_t bytes)
@@ -223,11 +228,17 @@ static enum object_state rehash(struct store *s, const struct digest *d, const c
     struct digest found;
     uint64_t size = 0;
 
+    if (fd < 0 && object_unreadable(errno)) {
+        return OBJECT_UNREADABLE;
+    }
     if (fd < 0 && errno == ENOENT) {
         return OBJECT_MISSING;
     }
-    if (fd >= 0 && S_ISREG(st->st_mode) && digest_fd(fd, &found, &size, NULL) == 0 &&
-        size == bytes && digest_eq(&found, d)) {
+    bool file = fd >= 0 && S_ISREG(st->st_mode);
+    if (file && digest_fd(fd, &found, &size, NULL) < 0) {
+        return OBJECT_UNREADABLE;
+    }
+    if (file && size == bytes && digest_eq(&found, d)) {
         if (!object_stat_good(st, bytes)) {
             object_seal(fd, (st->st_mode & 0111) != 0);
         }
@@ -247,7 +258,7 @@ static enum object_state check_file(struct store *s, const struct digest *d, uin
 
     object_name(d, name);
     if (fstatat(s->objects_fd, name, &st, AT_SYMLINK_NOFOLLOW) != 0) {
-        return OBJECT_MISSING;
+        return object_unreadable(errno) ? OBJECT_UNREADABLE : OBJECT_MISSING;
     }
     if (!verify && object_stat_good(&st, bytes)) {
         return OBJECT_GOOD;
@@ -282,8 +293,9 @@ enum object_state objects_check(struct store *s, const struct digest *d, uint64_
     }
     CLEANUP(sb_done) struct str text = {0};
     struct check c = {s, verify, OBJECT_GOOD};
-    if (object_manifest(s, d, &text, NULL) < 0) {
-        return OBJECT_DAMAGED;
+    struct err err = {0};
+    if (object_manifest(s, d, &text, &err) < 0) {
+        return err.sys != 0 && object_unreadable(err.sys) ? OBJECT_UNREADABLE : OBJECT_DAMAGED;
     }
     if (manifest_each(sb_text(&text), text.len, check_entry, &c, NULL) < 0 &&
         c.state == OBJECT_GOOD) {

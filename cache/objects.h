@@ -29,7 +29,8 @@ int objects_put_file(struct store *s, const char *path, bool move, struct digest
 /* objects/ab/cdef… ; owned by the caller. */
 char *objects_path(const struct store *s, const struct digest *d);
 
-enum object_state { OBJECT_GOOD, OBJECT_MISSING, OBJECT_DAMAGED };
+/* OBJECT_UNREADABLE: the system did not let us look (permissions, too many open files, a disk's error): nothing is known of it, so nothing may be removed for it. */
+enum object_state { OBJECT_GOOD, OBJECT_MISSING, OBJECT_DAMAGED, OBJECT_UNREADABLE };
 /* One stat: size and the fixed time. A difference is hashed again; damaged content is moved to trash/ (quarantine) and OBJECT_DAMAGED returned; a changed time with good content is
  * put right. For OBJECT_TREE the files the manifest names are checked too. `verify`: hash in any case. */
 enum object_state objects_check(struct store *s, const struct digest *d, uint64_t object_bytes,

@@ -16,6 +16,8 @@ enum { OBJECT_NAME = DIGEST_HEX + 1 }; /* "ab/cdef…", without its NUL */
 void object_name(const struct digest *d, char out[OBJECT_NAME + 1]);
 /* Size and time are an object's own. */
 bool object_stat_good(const struct stat *st, uint64_t bytes);
+/* Of an errno: the system did not let us look, and nothing is known of what is there. */
+bool object_unreadable(int sys);
 /* Moves the inode's change time, by which gc tells how long nobody has needed a file that no row names. False: it is gone. */
 bool object_renew(struct store *s, const char *name);
 /* What stands behind the open descriptor becomes an object's: mode and time. 0 or -errno. */

@@ -23,9 +23,11 @@
 enum { WALK = 256, JOBS = 4096, TELL_US = 100000 };
 
 const char *const verify_kind_names[VERIFY_KIND_COUNT] = {
-    [VERIFY_MISSING] = "missing", [VERIFY_DAMAGED] = "damaged",   [VERIFY_UNSEALED] = "unsealed",
-    [VERIFY_FOLDER] = "folder",   [VERIFY_RESULT] = "result",     [VERIFY_ACTION] = "action",
-    [VERIFY_COUNT] = "count",     [VERIFY_DANGLING] = "dangling", [VERIFY_TOTALS] = "totals",
+    [VERIFY_MISSING] = "missing",       [VERIFY_DAMAGED] = "damaged",
+    [VERIFY_UNSEALED] = "unsealed",     [VERIFY_FOLDER] = "folder",
+    [VERIFY_RESULT] = "result",         [VERIFY_ACTION] = "action",
+    [VERIFY_UNREADABLE] = "unreadable", [VERIFY_COUNT] = "count",
+    [VERIFY_DANGLING] = "dangling",     [VERIFY_TOTALS] = "totals",
 };
 
 bool verify_stop(struct verify *v)
@@ -57,6 +59,7 @@ void verify_found(struct verify *v, enum verify_kind kind, const struct entry *e
                                .repaired = repaired};
     v->report.findings++;
     v->report.repaired += repaired;
+    v->report.unreadable += kind == VERIFY_UNREADABLE;
     if (v->o->on_finding) {
         v->o->on_finding(&f, v->o->arg);
     }
@@ -149,6 +152,7 @@ struct judging {
     bool afresh; /* hash now, do not believe what was seen */
     enum verify_kind kind;
     struct digest bad;
+    int sys; /* of VERIFY_UNREADABLE */
 };
 
 static int judge_file(struct judging *j, const struct digest *d, uint64_t bytes)
@@ -160,10 +164,14 @@ static int judge_file(struct judging *j, const struct digest *d, uint64_t bytes)
         return 0;
     }
     verify_hash(j->v->store, &h);
-    if (h.state != HASH_MISSING && h.state != HASH_DAMAGED && h.bytes == bytes) {
+    bool good = h.state == HASH_GOOD || h.state == HASH_UNSEALED;
+    if (good && h.bytes == bytes) {
         return 0;
     }
-    j->kind = h.state == HASH_MISSING ? VERIFY_MISSING : VERIFY_DAMAGED;
+    j->kind = h.state == HASH_MISSING      ? VERIFY_MISSING
+              : h.state == HASH_UNREADABLE ? VERIFY_UNREADABLE
+                                           : VERIFY_DAMAGED;
+    j->sys = h.sys;
     j->bad = *d;
     return 1;
 }
@@ -233,7 +241,8 @@ static int judge_action(struct judging *j, const struct entry *e)
     }
     arena_free(a);
     j->kind = VERIFY_ACTION;
-    return rc != 1 && !good;
+    return (rc == 0 || rc == -(int)ERR_CORRUPT) &&
+           !good; /* a row that cannot be read just now is no finding */
 }
 
 static int judge(struct judging *j, const struct entry *e)
@@ -267,7 +276,12 @@ static void tell(struct verify *v, const struct judging *j, const struct entry *
     format_time_local(e->made_at_ms, made);
     digest_hex(&j->bad, hex);
     digest_hex(&e->key, key);
-    if (sentences[j->kind]) {
+    if (j->kind == VERIFY_UNREADABLE) {
+        verify_found(v, j->kind, e, &j->bad, false,
+                     "entry %.12s, made %s: the object sha256:%.12s… cannot be read (%s): whether "
+                     "it is good is not known, and nothing is changed for it",
+                     key, made, hex, strerror(j->sys));
+    } else if (sentences[j->kind]) {
         verify_found(v, j->kind, e, &j->bad, v->o->repair,
                      "entry %.12s, made %s: the object sha256:%.12s… %s", key, made, hex,
                      sentences[j->kind]);
@@ -338,7 +352,9 @@ static int judge_all(struct verify *v, const struct entry *rows, size_t n, struc
                 if (v->o->repair && j.kind == VERIFY_DAMAGED) {
                     set_aside(v, &j.bad);
                 }
-                d.ids[d.count++] = rows[i].id;
+                if (j.kind != VERIFY_UNREADABLE) {
+                    d.ids[d.count++] = rows[i].id;
+                }
             }
         }
         arena_free(a);

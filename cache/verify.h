@@ -15,6 +15,7 @@ struct store;
 enum verify_kind {
     VERIFY_MISSING, /* an object that an entry names is not there */
     VERIFY_DAMAGED, /* … does not hold what its name says, or has another size than the entry says */
+    VERIFY_UNREADABLE, /* … cannot be read: whether it is good is not known, and no repair touches it */
     VERIFY_UNSEALED, /* … is good, but has another mode or time than wf gives it */
     VERIFY_FOLDER,   /* a folder's list of files cannot be read */
     VERIFY_RESULT,   /* an entry's result cannot be read */
@@ -47,7 +48,8 @@ struct verify_options {
 struct verify_report {
     uint64_t entries, objects, bytes; /* looked at */
     uint64_t findings, repaired;
-    uint64_t dropped; /* entries removed by the repair */
+    uint64_t unreadable; /* findings of that kind */
+    uint64_t dropped;    /* entries removed by the repair */
     bool complete;
 };
 /* Repair: what is damaged is set aside and the entries that name it are dropped, other modes and times are put right, counts and rows mended. ERR_BUSY: another repair is at work. */

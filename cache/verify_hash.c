@@ -37,11 +37,20 @@ void verify_hash(struct store *s, struct hashing *h)
     int fd = openat(s->objects_fd, name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
     h->bytes = 0;
     if (fd < 0) {
-        h->state = errno == ENOENT ? HASH_MISSING : HASH_DAMAGED;
+        h->sys = errno;
+        h->state = object_unreadable(h->sys)               ? HASH_UNREADABLE
+                   : h->sys == ENOENT || h->sys == ENOTDIR ? HASH_MISSING
+                                                           : HASH_DAMAGED;
         return;
     }
-    if (fstat(fd, &st) != 0 || !S_ISREG(st.st_mode) || digest_fd(fd, &found, &h->bytes, NULL) < 0 ||
-        !digest_eq(&found, &h->digest)) {
+    struct err err = {0};
+    if (fstat(fd, &st) != 0 ||
+        (S_ISREG(st.st_mode) && digest_fd(fd, &found, &h->bytes, &err) < 0)) {
+        h->sys = err.sys != 0 ? err.sys : EIO;
+        h->state = HASH_UNREADABLE;
+        return;
+    }
+    if (!S_ISREG(st.st_mode) || !digest_eq(&found, &h->digest)) {
         h->state = HASH_DAMAGED;
         return;
     }

@@ -12,7 +12,8 @@
 struct hashing {
     struct digest digest;
     uint64_t bytes; /* that were read */
-    enum { HASH_GOOD, HASH_UNSEALED, HASH_MISSING, HASH_DAMAGED } state;
+    enum { HASH_GOOD, HASH_UNSEALED, HASH_MISSING, HASH_DAMAGED, HASH_UNREADABLE } state;
+    int sys; /* why it could not be read */
 };
 struct verify {
     struct store *store;

@@ -80,6 +80,7 @@ static void end_json(struct verifying *v, const struct verify_report *r)
     jw_kv_i64(w, "bytes", (int64_t)r->bytes);
     jw_kv_i64(w, "found", (int64_t)r->findings);
     jw_kv_i64(w, "repaired", (int64_t)r->repaired);
+    jw_kv_i64(w, "unreadable", (int64_t)r->unreadable);
     jw_kv_i64(w, "entries_dropped", (int64_t)r->dropped);
     jw_kv_bool(w, "complete", r->complete);
     jw_end_object(w);
@@ -101,7 +102,14 @@ static void end_text(struct verifying *v, const struct verify_report *r, bool re
             sb_printf(&v->out, ", %" PRIu64 " %s dropped", r->dropped,
                       r->dropped == 1 ? "entry" : "entries");
         }
-        sb_puts(&v->out, repair ? "\n" : " (--repair mends it)\n");
+        bool mends = !repair && r->findings > r->unreadable;
+        sb_puts(&v->out, mends ? " (--repair mends it)\n" : "\n");
+        if (r->unreadable > 0) {
+            sb_printf(&v->out,
+                      "%" PRIu64 " could not be read: look at the owner and the modes of the files "
+                      "below objects/, and at the disk, then verify again\n",
+                      r->unreadable);
+        }
     }
 }
 
@@ -136,7 +144,10 @@ static int verify(struct verifying *v, struct store *s, const struct named *n, b
         end_text(v, &r, repair);
     }
     out_str(&v->out);
-    return !r.complete ? interrupt_code() : r.findings > 0 ? EXIT_RUN_FAILED : EXIT_OK;
+    return !r.complete        ? interrupt_code()
+           : r.unreadable > 0 ? EXIT_SYSTEM
+           : r.findings > 0   ? EXIT_RUN_FAILED
+                              : EXIT_OK;
 }
 
 static int run(struct cli *c, const struct args *a)
@@ -186,7 +197,8 @@ const struct command cmd_cache_verify = {
     .text = "Works beside running workflows and changes nothing, unless --repair is given: then "
             "entries whose objects are\ndamaged or missing are dropped, and their steps run again "
             "when they are asked for.\n"
-            "Exit code 0: all is good; 1: something was found, whether or not it was repaired.",
+            "Exit code 0: all is good; 1: something was found, whether or not it was repaired; 4: "
+            "something cannot be read.",
     .example = "  wf cache verify\n  wf cache verify --repair\n  wf cache verify --rerun "
                "pipeline.yaml train",
     .opts = opts,

@@ -176,25 +176,48 @@ static bool fresh(const struct decider *d, uint32_t instance, const struct quest
     return yes;
 }
 
+/* What is wrong with what was kept, and whether the entry goes for it: what only cannot be read just now stays. */
+static void tell_lost(const struct decider *d, uint32_t instance, enum object_state state,
+                      const struct digest *bad, struct arena *a, struct decision *ret)
+{
+    const char *name = d->plan->instances[instance].name;
+    char hex[DIGEST_HEX + 1];
+
+    digest_hex(bad, hex);
+    ret->reason = REASON_GONE;
+    if (state == OBJECT_UNREADABLE) {
+        ret->note =
+            arena_printf(a, "what was kept of it cannot be read (object sha256:%.12s)", hex);
+        ret->warning = arena_printf(a,
+                                    "what is kept of %s cannot be read (object sha256:%s), so that "
+                                    "it runs again: see whose files the store's are",
+                                    name, hex);
+    } else if (digest_is_zero(bad)) {
+        ret->note = "what was kept of it is damaged (the entry's own record)";
+        ret->warning =
+            arena_printf(a, "the cache entry of %s was dropped: its record is damaged", name);
+    } else {
+        const char *how = state == OBJECT_MISSING ? "gone" : "damaged";
+        ret->note = arena_printf(a, "what was kept of it is %s (object sha256:%.12s)", how, hex);
+        ret->warning = arena_printf(
+            a, "the cache entry of %s was dropped: its object sha256:%s is %s", name, hex, how);
+    }
+}
+
 static bool objects_good(struct decider *d, uint32_t instance, const struct entry *e,
                          struct arena *a, struct decision *ret)
 {
     struct digest bad;
     enum object_state state = entry_check_objects(d->store, e, &bad);
-    char hex[DIGEST_HEX + 1];
 
     if (state == OBJECT_GOOD) {
         return true;
     }
-    digest_hex(&bad, hex);
-    ret->reason = REASON_GONE;
-    ret->note = arena_printf(a, "what was kept of it is %s (object sha256:%.12s)",
-                             state == OBJECT_MISSING ? "gone" : "damaged", hex);
-    ret->warning = arena_printf(a, "the cache entry of %s was dropped: its object sha256:%s is %s",
-                                d->plan->instances[instance].name, hex,
-                                state == OBJECT_MISSING ? "gone" : "damaged");
-    if (!d->read_only) {
+    tell_lost(d, instance, state, &bad, a, ret);
+    if (!d->read_only && state != OBJECT_UNREADABLE) {
         entry_drop(d->store, e->id);
+    }
+    if (!d->read_only) {
         prior_forget(d->prior, instance);
     }
     return false;

@@ -58,6 +58,27 @@ touch "$o"; mends "another time" unsealed
 same "it is as it was" "$(stat -c '%a %Y' "$o")" "444 946684800"
 try 0 wf run w.yaml -p n=2
 check_ran ""
+# what cannot be read is not known to be bad: no repair, no run takes anything away for it
+chmod 755 "$T"
+mkdir theirs; cp w.yaml theirs; [ "$(id -u)" != 0 ] || chown -R 65534:65534 theirs
+theirs() { as_user env HOME="$T/theirs" XDG_STATE_HOME="$T/theirs/state" WF_STORE="$T/theirs/store" "$WF" "$@"; }
+try 0 theirs run theirs/w.yaml
+o=$(theirs outputs latest c.o)
+as_user chmod 000 "$o"
+try 4 theirs cache verify --json
+json '[(.findings[] | .kind, .repaired), .found, .unreadable]' '["unreadable",false,1,1]'
+try 4 theirs cache verify --repair
+says 'cannot be read \(Permission denied\)'
+says '1 could not be read'
+try 0 theirs cache ls --json; json 'length' 3
+as_user chmod 000 "$(dirname "$o")"
+try 4 theirs cache verify --repair
+theirs run theirs/w.yaml >.out 2>.err; says 'cannot be read'
+try 0 theirs cache ls --json; json 'length >= 3' true
+as_user chmod 700 "$(dirname "$o")"; as_user chmod 444 "$o"
+try 0 theirs cache verify
+try 0 theirs run theirs/w.yaml --json
+same "all is reused" "$(jq -r 'select(.event == "cached") | .step' .out | sort | paste -sd,)" a,b,c
 # rows
 sql 'UPDATE objects SET refs = refs + 3 WHERE head = (SELECT MIN(head) FROM objects)'; mends "a count too high" count
 sql 'UPDATE objects SET refs = refs - 1 WHERE refs > 1'; mends "counts too low" count
@@ -73,6 +94,9 @@ sql 'DELETE FROM hits WHERE entry = (SELECT MAX(id) FROM entries)'; mends "an en
 sql 'UPDATE entries SET key = zeroblob(32) WHERE id = (SELECT MAX(id) FROM entries)'; mends "another key" action
 again
 sql 'UPDATE entries SET result = x'\''00ff'\'' WHERE id = (SELECT MAX(id) FROM entries)'
+try 0 wf plan w.yaml -p n=2 --json
+json '[.steps[] | select(.why | contains("damaged"))] | length' 1
+says_not 'sha256:000000'
 try 1 wf cache verify --json
 same "a result that is none" "$(jq -r '[.findings[].kind] | contains(["result"])' .out)" true
 try 1 wf cache verify --repair
