@@ -68,7 +68,8 @@ bool remote_off(const struct remote *r);
 /* The server could not be spoken with: nothing is asked or sent for a while, what is under way ends. */
 void remote_outage(struct remote *r, const char *why);
 void remote_lied(struct remote *r, const char *what);
-void remote_upload_refused(struct remote *r, const char *why);
+/* status: what it answered with; of 5xx its own log says more than we can. */
+void remote_upload_refused(struct remote *r, int status, const char *why);
 void remote_disk_problem(struct remote *r, const char *why);
 void remote_know(struct remote *r, const struct digest *d, int what);
 int remote_knows(const struct remote *r, const struct digest *d); /* 0: nothing */

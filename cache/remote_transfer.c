@@ -181,7 +181,7 @@ static enum answer judge_put(struct transfer *t, const struct http_response *res
         return ANSWER_GOOD;
     }
     add_reason(t, resp, &why);
-    remote_upload_refused(t->remote, sb_text(&why));
+    remote_upload_refused(t->remote, resp->status, sb_text(&why));
     return ANSWER_WRONG;
 }
 

@@ -117,6 +117,12 @@ try 0 in_store "$T/d" wf run share.yaml --remote "$url" --refresh
 same "one warning" "$(cat "$T/.out" "$T/.err" | grep -c warning)" 1
 says 'does not take results'
 says '2 not sent'
+says 'say --remote-readonly'
+try 0 server start full
+try 0 in_store "$T/f" wf run share.yaml --remote "$url" --refresh
+says 'HTTP status 507'
+says 'see its log'
+says_not 'remote-readonly'
 try 0 server start small
 sed 's/seq 200000/seq 300000/' share.yaml >large.yaml
 try 0 in_store "$T/e" wf run large.yaml --remote "$url"
