@@ -35,7 +35,7 @@ struct gc {
     uint64_t seen;          /* entries looked at, for progress */
     bool stopped;           /* by progress or the deadline */
     bool any_live;
-    bool unread; /* something in doubt could not be read, and stays in doubt */
+    bool unread;            /* something in doubt could not be read, and stays in doubt */
     struct id_map given_up; /* dry run: how often each object's row was released */
 };
 
