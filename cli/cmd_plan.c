@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* wf plan FILE: what a run would do now. Changes nothing. */
+#include "base/arena.h"
 #include "base/err.h"
 #include "base/json.h"
 #include "base/mem.h"
@@ -21,17 +22,33 @@ static enum tone verdict_tone(enum dry_verdict v)
     return tones[v];
 }
 
+/* In a list where each step has its own line: what a step waits for and where that begins, without the steps between them, and without the words of a first run, which would stand on every line. */
+static const char *short_why(const struct dry_step *s, struct arena *a)
+{
+    if (s->n_chain == 0) {
+        return s->why ? s->why : "";
+    }
+    struct why_link links[2] = {s->chain[0], s->chain[s->n_chain - 1]};
+    struct why_link *root = &links[s->n_chain > 1];
+    root->between = 0;
+    root->why = text_eq(root->why, "never ran") ? NULL : root->why;
+    const char *sentence = chain_sentence(links, s->n_chain > 1 ? 2 : 1, a);
+    size_t len = strlen(links[0].step);
+    return arena_printf(a, "it depends on %s, which%s", links[0].step, sentence + len);
+}
+
 static void add_text(const struct cli *c, const struct plan *p, const struct dry *d, bool verbose,
                      struct str *out)
 {
     uint32_t counts[DRY_VERDICT_COUNT] = {0};
     struct table *t = table_new(3, NULL);
+    struct arena *a = arena_new();
     for (uint32_t i = 0; i < p->n; i++) {
         const struct dry_step *s = dry_of(d, i);
         counts[s->verdict]++;
         table_cell(t, verdict_tone(s->verdict), "%s", dry_verdict_names[s->verdict]);
         table_cell(t, TONE_NONE, "%s", p->instances[i].name);
-        table_cell(t, TONE_DIM, "%s", s->why ? s->why : "");
+        table_cell(t, TONE_DIM, "%s", short_why(s, a));
         for (uint32_t k = 0; verbose && k < s->n_inputs; k++) {
             const struct seen_input *in = &s->inputs[k];
             table_cell(t, TONE_NONE, "%s", "");
@@ -47,6 +64,7 @@ static void add_text(const struct cli *c, const struct plan *p, const struct dry
     }
     table_print(t, c->colour, c->out_tty ? c->width : 0, out);
     table_free(t);
+    arena_free(a);
     const char *between = "";
     for (int v = 0; v < DRY_VERDICT_COUNT; v++) {
         if (counts[v]) {

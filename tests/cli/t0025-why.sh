@@ -28,6 +28,10 @@ sed -i '/values: {n: int}/d' w.yaml
 parts() { wf explain w.yaml "$@" --json | jq -r '[.[0].differences[] | .part + " " + (.name // "-")] | sort | join("; ")'; }
 try 0 wf explain w.yaml train
 says 'undecided, it depends on features.*ingest will run because it never ran'
+try 0 wf plan w.yaml
+says 'features +it depends on ingest, which will run$'
+says 'train +it depends on features, which may run because ingest will run$'
+same "said once" "$(grep -c 'ingest.*never ran' .out)" 1
 try 0 wf run w.yaml
 # one by one
 same "a param" "$(parts train -p lr=0.7)" "param lr"
