@@ -3,9 +3,11 @@
 # Runs the example from nothing: installs packages, makes containers work, builds wf, the programs and
 # their image, runs pipeline.yaml and prints the final table. What is there already is not done again.
 #
-# Usage: run.sh [options of `wf run`]
+# Usage: run.sh [serve] [options of `wf run`]
 #   run.sh -p trees=200     the forest with other settings
 #   run.sh -p image=        as host processes, without containers
+#   run.sh serve            runs serve.yaml: the models answer while others are trained
+#   run.sh serve --keep-serving    and goes on answering until Ctrl-C
 set -eu
 
 here=$(cd "$(dirname "$0")" && pwd)
@@ -15,11 +17,16 @@ image=localhost/wf-fashion-mnist
 
 say() { printf 'fashion-mnist: %s\n' "$*" >&2; }
 
+file=pipeline.yaml
+if [ "${1-}" = serve ]; then
+    file=serve.yaml
+    shift
+fi
 in_containers=yes json=no previous=
 for option in "$@"; do
     case $previous$option in
     -h | --help)
-        sed -n '3,8s/^# \{0,1\}//p' "$0"
+        sed -n '3,10s/^# \{0,1\}//p' "$0"
         exit 0
         ;;
     -pimage=) in_containers=no ;;
@@ -79,7 +86,7 @@ fi
 PATH=$here/build/bin:$PATH
 export PATH
 status=0
-"$wf" run "$here/pipeline.yaml" "$@" || status=$?
+"$wf" run "$here/$file" "$@" || status=$?
 [ $status = 0 ] || exit $status
 
 table=$("$wf" outputs latest report.table 2>/dev/null || true)
