@@ -29,7 +29,7 @@ static void cancel_waiting(struct run *r, uint32_t instance, const char *because
     struct instance *i = &r->instances[instance];
     uint8_t state = r->state.instances[instance].state;
 
-    if (i->phase == PHASE_OVER || i->phase == PHASE_RUNNING ||
+    if (i->phase == PHASE_OVER || i->phase == PHASE_RUNNING || i->phase == PHASE_SERVICE ||
         instance_ended((enum instance_state)state)) {
         return;
     }
@@ -77,6 +77,7 @@ void finish_stop(struct run *r, const char *because, bool end)
             }
         }
     }
+    services_stop(r, because);
     if (end) {
         end_what_runs(r, because, false, false);
     }
@@ -97,6 +98,7 @@ void run_interrupt(struct run *r, const char *because, bool hard)
 {
     if (r->stage >= STAGE_SETTLING) {
         shared_give_up(r);
+        services_let_down(r);
         return;
     }
     r->interrupts++;
@@ -392,15 +394,20 @@ static void clean(struct run *r)
 
 void finish_check(struct run *r)
 {
-    bool quiet = r->running == 0 && r->asking == 0 && r->fetching == 0 && r->publishing == 0;
+    bool quiet = r->running == 0 && r->asking == 0 && r->fetching == 0 && r->publishing == 0 &&
+                 r->promoting == 0;
 
     if (r->fetching > 0 && (r->stage == STAGE_MAIN ? r->open_main : r->open_finally) == 0) {
         shared_stop(r); /* whoever asked was cancelled meanwhile */
     }
-    if (r->stage == STAGE_MAIN && r->open_main == 0 && quiet) {
+    if (r->stage == STAGE_MAIN && r->open_main == 0 && quiet && services_settled(r) &&
+        (r->stopping || !promote_busy(r))) {
         begin_finally(r);
     }
     if (r->stage == STAGE_FINALLY && r->open_finally == 0 && quiet) {
+        r->stage = STAGE_DRAINING;
+    }
+    if (r->stage == STAGE_DRAINING && services_end(r) && quiet) {
         r->stage = STAGE_SETTLING;
     }
     if (r->stage == STAGE_SETTLING && quiet) {

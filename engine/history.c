@@ -170,6 +170,17 @@ static int earlier(struct store *s, int64_t steps_back, char id[32], struct err 
     return rc < 0 ? rc : 0;
 }
 
+const char *history_git_of(struct store *s, const char *run, struct arena *a)
+{
+    CLEANUP(db_row_done) struct db_row *row = NULL;
+
+    if (!store_db(s) || db_query(store_db(s), SQL_RUN_GET, &row, NULL, "t", run) < 0 ||
+        db_step(row, NULL) <= 0 || !db_text(row, 6)) {
+        return NULL;
+    }
+    return arena_strdup(a, db_text(row, 6));
+}
+
 int history_resolve(struct store *s, const char *word, char ret_id[32], struct err *err)
 {
     CLEANUP(cleanup_free) char *base = xstrdup(strcmp(word, "previous") == 0 ? "latest~1" : word);

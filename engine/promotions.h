@@ -13,6 +13,7 @@
 struct arena;
 struct db;
 struct err;
+struct jsonw;
 struct store;
 
 struct promoted_model {
@@ -59,6 +60,10 @@ int promotion_find(struct store *s, const char *workflow, const char *step, uint
 /* Newest first; workflow and step may be NULL. */
 int promotions_each(struct store *s, const char *workflow, const char *step, struct arena *a,
                     int (*fn)(const struct promotion *p, void *arg), void *arg, struct err *err);
+/* Those that a run made, by step and number. */
+int promotions_of_run(struct store *s, const char *workflow, const char *run, struct arena *a,
+                      int (*fn)(const struct promotion *p, void *arg), void *arg, struct err *err);
+void promoted_model_json(const struct promoted_model *m, struct jsonw *w);
 /* Was it taken away by a rollback? No candidate until promotion_allow(). */
 int promotion_barred(struct store *s, const char *workflow, const char *step,
                      const struct digest *model, bool *ret, struct err *err);

@@ -39,7 +39,19 @@ static void init_steps(struct run *r)
         st->open = p->first[s + 1] - p->first[s];
         st->parked = (struct queue){NONE, NONE};
         st->bad = NONE;
-        *(m->finally ? &r->open_finally : &r->open_main) += st->open;
+        if (step_is_service(m)) {
+            services_open(r, s);
+            for (uint32_t k = 0; k < m->n_needs; k++) {
+                st->waits -= services_is_soft(m, m->needs[k].step);
+            }
+        } else {
+            *(m->finally ? &r->open_finally : &r->open_main) += st->open;
+        }
+        if (m->select && m->select->early) {
+            promote_open(r, s);
+        } else if (m->serve && m->serve->from != NONE) {
+            promote_open(r, m->serve->from);
+        }
         passed_step(r, s);
     }
 }
@@ -347,7 +359,7 @@ static void close_early(struct run *r)
     }
     shared_stop(r);
     while (r->asking > 0 || r->fetching > 0 || r->publishing_pool > 0 || r->compiled_busy ||
-           r->stage == STAGE_CLEANING) {
+           r->promoting > 0 || r->stage == STAGE_CLEANING) {
         (void)uv_run(loop_uv(r->o.loop), UV_RUN_ONCE);
     }
 }
@@ -359,6 +371,8 @@ void run_close(struct run *r)
     }
     r->closing = true;
     close_early(r);
+    services_close(r);
+    promote_close(r);
     shared_close(r);
     journal_free(r->journal);
     slots_free(r->slots);

@@ -38,6 +38,7 @@ struct run_options {
     /* The shared cache (cache/remote.h); NULL or "": none. Borrowed for run_open(). */
     const char *remote, *remote_token;
     bool remote_readonly;
+    bool keep_serving; /* services stay up after the run: see run_serve() */
     /* The run has ended, and so many results are still being sent to the shared cache; run_interrupt() leaves them. May be NULL. */
     void (*on_upload)(struct run *r, uint32_t waiting, void *arg);
     /* Subscribers are told after apply(); the event is borrowed. Hits come one by one unless want_hits is false (then only counts move). */
@@ -63,6 +64,14 @@ int64_t run_saved_ms(const struct run *r); /* sum of the durations that hits spa
 bool run_succeeded(const struct run *r);
 /* Why the store could not be written any more (the run was stopped by it: exit 4); NULL: it could. */
 const char *run_store_problem(const struct run *r);
+/* After on_done: keeps the services of a run with keep_serving up, until run_interrupt() ends them or another wf takes them over. on_over is called once. False: there is nothing to keep. */
+bool run_serve(struct run *r, void (*on_over)(struct run *r, const char *why, void *arg),
+               void *arg);
+/* The run's services: step's instance, address (NULL: not up) and the promotion that serves (0: none). */
+void run_each_service(const struct run *r,
+                      void (*fn)(uint32_t instance, const char *endpoint, uint32_t promotion,
+                                 void *arg),
+                      void *arg);
 /* A step failed because this machine has no container engine that works. */
 bool run_engine_problem(const struct run *r);
 uint32_t run_first_failure(const struct run *r); /* instance, UINT32_MAX: none */

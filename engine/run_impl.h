@@ -14,7 +14,11 @@
 
 struct flight;
 struct loop_idle;
+struct promoter;
+struct promotion;
 struct remote;
+struct service;
+struct services;
 struct statcache;
 struct timer;
 
@@ -29,6 +33,7 @@ enum phase {
     PHASE_ELSEWHERE, /* another run does */
     PHASE_RUNNING,   /* holds a slot; has a task */
     PHASE_RETRY,     /* waits for its time; has a task */
+    PHASE_SERVICE,   /* a service, from its release to the end of the run */
     PHASE_OVER
 };
 
@@ -74,11 +79,13 @@ struct step_state {
         bad; /* the branch that failed untolerated, or that everything bad above comes from; NONE */
     bool fail_fast; /* a branch failed, the others are cancelled */
     bool tolerant;  /* only a select reads it */
+    bool ready;     /* a service whose followers were let go */
 };
 
 enum run_stage {
     STAGE_MAIN,
     STAGE_FINALLY,
+    STAGE_DRAINING, /* services end */
     STAGE_SETTLING,
     STAGE_ENDING,
     STAGE_UPLOADING,
@@ -121,6 +128,9 @@ struct run {
     struct timer *upload_timer; /* while the end waits for what is sent */
     uint32_t fetching;          /* questions to it */
     struct flight *flight;
+    struct promoter *promoters;
+    uint32_t promoting;        /* promotions being placed or written */
+    struct services *services; /* NULL: the workflow has none */
     struct task *tasks;
     uint32_t asked, asking, running, max_parallel, open_main, open_finally;
     struct resources machine, in_use;
@@ -218,6 +228,31 @@ void shared_stop(struct run *r); /* what is being asked ends soon */
 void shared_push(struct run *r, const struct success *s);
 bool shared_wait(struct run *r); /* something is still being sent */
 void shared_give_up(struct run *r);
+
+/* --- promote.c: what a select chose goes into the registry, and to the services --- */
+void promote_open(struct run *r, uint32_t step); /* of a select; harmless twice */
+void promote_over(struct run *r,
+                  uint32_t instance); /* a candidate, or the select itself, has ended */
+void promote_turn(struct run *r);
+bool promote_busy(const struct run *r);
+void promote_close(struct run *r);
+
+/* --- services.c: serve steps and online aggregates. They are released when all they need but their models is there, run until the run's end, and count neither as open nor as running. --- */
+void services_open(struct run *r, uint32_t step);
+void services_close(struct run *r);
+/* Does `step` wait for `need` in its own way (its models), not by a counter? */
+bool services_is_soft(const struct step *m, uint32_t need);
+void services_release(struct run *r, uint32_t instance);
+/* What is to be served from now on; `p` is borrowed until the next call for this select. */
+void services_promoted(struct run *r, uint32_t select, const struct promotion *p, bool final);
+/* There will be no (further) promotion in this run. */
+void services_unpromoted(struct run *r, uint32_t select, const char *why);
+bool services_settled(const struct run *r);             /* each is ready or has ended */
+void services_stop(struct run *r, const char *because); /* those that are not ready yet */
+void services_over(struct run *r, uint32_t step);       /* its instance's state is final */
+void services_let_down(struct run *r);                  /* kept ones, after the run */
+/* Ends them, or leaves them up; true when that is done. */
+bool services_end(struct run *r);
 
 /* --- attempts.c --- */
 /* t->question is answered and t holds a slot. */

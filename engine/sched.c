@@ -108,13 +108,13 @@ static void judge_needs(struct run *r, uint32_t step)
 
     for (uint32_t k = 0; k < m->n_needs; k++) {
         const struct need *need = &m->needs[k];
-        if (bad(r, need->step)) {
+        if (bad(r, need->step) && !services_is_soft(m, need->step)) {
             any_bad = true;
             if (r->steps[step].bad == NONE) {
                 r->steps[step].bad = r->steps[need->step].bad;
             }
         }
-        if (need->order_only) {
+        if (need->order_only || services_is_soft(m, need->step)) {
             continue;
         }
         required++;
@@ -234,6 +234,8 @@ static void look_at(struct run *r, uint32_t instance, const char *missing, const
         skip(r, instance, no_success ? no_success : "`if` is false");
     } else if (missing) {
         skip(r, instance, missing);
+    } else if (step_is_service(m)) {
+        services_release(r, instance);
     } else {
         ask_push(r, instance);
     }
@@ -241,9 +243,13 @@ static void look_at(struct run *r, uint32_t instance, const char *missing, const
 
 static void step_over(struct run *r, uint32_t step)
 {
+    if (step_is_service(&r->wf->steps[step])) {
+        services_over(r, step);
+        return;
+    }
     for (uint32_t k = r->plan->follower_start[step]; k < r->plan->follower_start[step + 1]; k++) {
         uint32_t f = r->plan->followers[k];
-        if (--r->steps[f].waits == 0) {
+        if (!services_is_soft(&r->wf->steps[f], step) && --r->steps[f].waits == 0) {
             r->released[r->released_end++] = f;
         }
     }
@@ -320,10 +326,11 @@ void sched_over(struct run *r, uint32_t instance)
     if (st->state != INSTANCE_SUCCEEDED) { /* after a success its commit lets them go */
         ask_release_waiters(r, instance, found);
     }
-    if (step_of(r, instance)->finally) {
-        r->open_finally--;
-    } else {
-        r->open_main--;
+    if (!step_is_service(step_of(r, instance))) {
+        *(step_of(r, instance)->finally ? &r->open_finally : &r->open_main) -= 1;
+    }
+    if (r->promoters) {
+        promote_over(r, instance);
     }
     if (--s->open == 0) {
         step_over(r, r->plan->instances[instance].step);
@@ -494,6 +501,9 @@ void sched_turn(void *arg)
             break;
         }
     }
+    if (r->promoters) {
+        promote_turn(r);
+    }
     start_ready(r);
     if (r->released_at < r->released_end || may_ask(r)) {
         sched_wake(r);
@@ -530,7 +540,9 @@ static void world_branch(void *arg, uint32_t step, uint32_t row, struct branch_v
     const struct instance_status *s = &r->state.instances[i];
 
     *ret = (struct branch_view){.row = &r->wf->steps[step].rows[row],
-                                .status = branch_status_of(s->state),
+                                .status = r->steps[step].ready && s->state == INSTANCE_RUNNING
+                                              ? BRANCH_SUCCEEDED /* semantics 31 */
+                                              : branch_status_of(s->state),
                                 .tolerated = s->tolerated,
                                 .result = run_result(r, i),
                                 .entry = s->entry};

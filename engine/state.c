@@ -32,6 +32,8 @@ static const char *const event_names[EVENT_TYPE_COUNT] = {
     [EVENT_RUN_ENDED] = "run ended",
     [EVENT_WARNING] = "warning",
     [EVENT_WAITING] = "waiting",
+    [EVENT_PROMOTION] = "promotion",
+    [EVENT_SERVING] = "serving",
 };
 
 #define TO(state) ((state) + 1)
@@ -44,9 +46,12 @@ static const uint8_t transitions[INSTANCE_STATE_COUNT][EVENT_TYPE_COUNT] = {
             [EVENT_SKIPPED] = TO(INSTANCE_SKIPPED),
             [EVENT_CANCELLED] = TO(INSTANCE_CANCELLED),
             [EVENT_WAITING] = TO(INSTANCE_QUEUED),
+            [EVENT_PROMOTION] = TO(INSTANCE_QUEUED), /* early, before all candidates have ended */
         },
     [INSTANCE_RUNNING] =
         {
+            [EVENT_PROMOTION] = TO(INSTANCE_RUNNING),
+            [EVENT_SERVING] = TO(INSTANCE_RUNNING),
             [EVENT_SUCCEEDED] = TO(INSTANCE_SUCCEEDED),
             [EVENT_FAILED] = TO(INSTANCE_FAILED),
             [EVENT_CANCELLED] = TO(INSTANCE_CANCELLED),
@@ -59,8 +64,10 @@ static const uint8_t transitions[INSTANCE_STATE_COUNT][EVENT_TYPE_COUNT] = {
             [EVENT_CANCELLED] = TO(INSTANCE_CANCELLED),
             [EVENT_WAITING] = TO(INSTANCE_RETRYING),
         },
-    [INSTANCE_SUCCEEDED] = {[EVENT_PUBLISH] = TO(INSTANCE_SUCCEEDED)},
-    [INSTANCE_CACHED] = {[EVENT_PUBLISH] = TO(INSTANCE_CACHED)},
+    [INSTANCE_SUCCEEDED] =
+        {[EVENT_PUBLISH] = TO(INSTANCE_SUCCEEDED), [EVENT_PROMOTION] = TO(INSTANCE_SUCCEEDED)},
+    [INSTANCE_CACHED] =
+        {[EVENT_PUBLISH] = TO(INSTANCE_CACHED), [EVENT_PROMOTION] = TO(INSTANCE_CACHED)},
     [INSTANCE_FAILED] = {[EVENT_RETRY] = TO(INSTANCE_RETRYING)},
     [INSTANCE_LOST] = {[EVENT_RETRY] = TO(INSTANCE_RETRYING)},
 };

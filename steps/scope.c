@@ -525,7 +525,8 @@ void step_scope_init(struct step_scope *s, const struct world *w, const struct i
 {
     const struct step *step = &w->wf->steps[i->step];
 
-    *s = (struct step_scope){.w = w, .step = step, .i = i, .form = form};
+    *s = (struct step_scope){
+        .w = w, .step = step, .i = i, .form = form, .model = w->model, .replica = w->replica};
     s->scope = (struct scope){.arena = a,
                               .wf = w->wf,
                               .step = step,

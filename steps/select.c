@@ -281,3 +281,42 @@ int select_choose(const struct world *w, const struct instance_ref *i, const str
     jw_end_array(&json);
     return 0;
 }
+
+/* --- for promotions --- */
+
+static const char *json_text(const struct value *v, struct arena *a)
+{
+    CLEANUP(sb_done) struct str out = {0};
+    struct jsonw w;
+
+    jw_init(&w, &out, false);
+    value_json(v, &w);
+    return arena_strndup(a, sb_text(&out), out.len);
+}
+
+int select_rank(const struct world *w, const struct instance_ref *i, struct arena *a,
+                struct ranked **ret, size_t *ret_count, struct err *err)
+{
+    const struct select_options *o = w->wf->steps[i->step].select;
+    struct tally tally = {0};
+    struct from_list from;
+    int rc = from_collect(w, i, a, &from, err);
+
+    if (rc != 0) {
+        return rc;
+    }
+    struct candidate *all = arena_calloc(a, from.count + 1, sizeof(*all));
+    size_t count = collect(w, o, &from, a, all, &tally);
+    struct ranked *list = arena_calloc(a, count + 1, sizeof(*list));
+    qsort(all, count, sizeof(*all), by_metric);
+    for (size_t n = 0; n < count; n++) {
+        list[n] = (struct ranked){.step = all[n].item->step,
+                                  .row = all[n].item->row,
+                                  .result = all[n].item->result,
+                                  .metric = all[n].metric->number,
+                                  .metrics_json = json_text(&all[n].metrics, a)};
+    }
+    *ret = list;
+    *ret_count = count;
+    return 0;
+}

@@ -49,6 +49,8 @@ struct world {
     const char *work_dir; /* store/work/RUN, absolute */
     struct executor *executors[EXECUTOR_COUNT]; /* NULL: not there */
     const char *path_env;                       /* PATH handed to host steps */
+    /* While the question of a service is asked: what model.NAME and replica.NAME are; else NULL. */
+    const struct value *model, *replica;
     const char *const *secrets; /* by workflow secret index: the value, NULL: missing */
     /* The branches of a step, in matrix order. */
     void (*branch)(void *arg, uint32_t step, uint32_t row, struct branch_view *ret);
