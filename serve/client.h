@@ -6,6 +6,7 @@
 
 #include "serve/desired.h"
 
+#include <jansson.h>
 #include <stddef.h>
 
 struct err;
@@ -45,6 +46,10 @@ void serve_client_look(struct serve_client *c);
 void serve_client_close(struct serve_client *c);
 /* Is a supervisor alive? Without starting one. */
 bool serve_alive(struct store *s);
+
+/* What only the supervisor knows, as an array with an object per service: {"id":7,"replicas_up":2,"replicas_wanted":2,"requests":120,"errors":0,"models":[{"name":…,"slug":…,"up":1,"wanted":1,"log":…}]}. NULL when none is alive
+ * or it does not answer within limit_ms. Owned by the caller. Blocking. */
+json_t *serve_ask(struct store *s, int64_t limit_ms);
 
 /* The supervisor itself: `wf supervise`, until nothing is desired. Blocking; returns an exit code. Takes live/serve.lock; 0 at once when another holds it. */
 int supervise(struct store *s, struct loop *l);
