@@ -17,9 +17,10 @@
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
-enum { BUSY_TIMEOUT_MS = 10000, PARAMETERS_MAX = 100 };
+enum { BUSY_TIMEOUT_MS = 10000, PARAMETERS_MAX = 100, WAL_HEADER = 32 /* bytes */ };
 
 struct db_row {
     struct db *db;
@@ -205,11 +206,15 @@ static int no_chown(int fd, uid_t uid, gid_t gid)
 static char *look_name(const char *path)
 {
     static const char hex[] = "0123456789ABCDEF";
-    CLEANUP(cleanup_free) char *shm = xasprintf("%s-shm", path);
+    CLEANUP(cleanup_free) char *shm = xasprintf("%s-shm", path), *wal = xasprintf("%s-wal", path);
+    struct stat st;
     sqlite3_vfs *vfs = sqlite3_vfs_find(NULL);
     struct str uri = {0};
 
-    if (access(shm, F_OK) != 0) {
+    /* Whoever was killed between the header of the log and its first page leaves the header alone. SQLite takes that for a log that somebody replaces just now, and waits 10 seconds for the end of
+     * it, where it may not build the index in the -shm file. */
+    bool header_alone = stat(wal, &st) == 0 && st.st_size == WAL_HEADER;
+    if (access(shm, F_OK) != 0 || header_alone) {
         return xstrdup(path);
     }
     if (vfs && vfs->iVersion >= 3 && geteuid() == 0) {
