@@ -65,6 +65,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
 
 class Quiet(http.server.ThreadingHTTPServer):
     daemon_threads = True
+    request_queue_size = 512  # a connection that is not taken while the machine is busy must wait, not be tried again in seconds
 
     def handle_error(self, request, client_address):
         pass
