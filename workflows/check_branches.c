@@ -9,8 +9,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* The step whose branches' results `e` lists; NULL: it is no such list, or was reported. */
-static const struct step *listed(const struct loader *l, const struct expr *e)
+/* The step whose branches' results `e` lists in a text of `by`; NULL: it is no such list, or was reported. */
+static const struct step *listed(const struct loader *l, const struct step *by,
+                                 const struct expr *e)
 {
     const struct expr_name *n = &e->name;
     if (e->op != EXPR_NAME || n->root != ROOT_STEPS || n->step == NONE || n->branch != NULL)
@@ -18,6 +19,8 @@ static const struct step *listed(const struct loader *l, const struct expr *e)
     if (n->field != FIELD_OUTPUTS && n->field != FIELD_VALUES && n->field != FIELD_METRICS)
         return NULL;
     const struct step *s = &l->wf->steps[n->step];
+    if (facts_each(&l->facts[by - l->wf->steps], n->step))
+        return NULL; /* the branch that belongs to it */
     return s->is_matrix && s->n_rows > 0 ? s : NULL;
 }
 
@@ -34,7 +37,7 @@ static const struct value *axis_value(const struct matrix_row *row, const char *
 
 static void check_index(struct loader *l, const struct step *s, const struct expr *e)
 {
-    const struct step *of = listed(l, e->args[0]);
+    const struct step *of = listed(l, s, e->args[0]);
     const struct expr *by = e->args[1];
     if (of == NULL || by->op != EXPR_NAME || by->name.root != ROOT_MATRIX || by->name.text == NULL)
         return;
@@ -87,13 +90,13 @@ static void check_text(struct loader *l, const struct step *s, const struct text
 }
 
 /* A list cannot be a part of one path. */
-static void check_input(struct loader *l, const struct text *t)
+static void check_input(struct loader *l, const struct step *s, const struct text *t)
 {
     if (t->n_parts < 2 || (t->uses & USES_STEPS) == 0)
         return;
     for (uint32_t i = 0; i < t->n_parts; i++) {
         const struct expr *e = t->parts[i].expr;
-        const struct step *of = e != NULL ? listed(l, e) : NULL;
+        const struct step *of = e != NULL ? listed(l, s, e) : NULL;
         if (of == NULL)
             continue;
         diag_error(l->d, e->span, "bad-value",
@@ -115,7 +118,7 @@ void check_branches(struct loader *l)
             check_text(l, s, s->env[k].value);
         for (uint32_t k = 0; k < s->n_inputs; k++) {
             check_text(l, s, s->inputs[k].path);
-            check_input(l, s->inputs[k].path);
+            check_input(l, s, s->inputs[k].path);
         }
         check_text(l, s, s->workdir);
         check_text(l, s, s->source);
@@ -150,7 +153,7 @@ static void warn_text(struct loader *l, const struct step *s, const struct text 
 {
     for (uint32_t i = 0; t != NULL && (t->uses & USES_STEPS) != 0 && i < t->n_parts; i++) {
         const struct expr *e = t->parts[i].expr;
-        const struct step *of = e != NULL ? listed(l, e) : NULL;
+        const struct step *of = e != NULL ? listed(l, s, e) : NULL;
         if (of == NULL || of->n_rows < 2 || e->name.field == FIELD_METRICS ||
             is_gone_through(t, i) || shared_axis(s, of) == NULL)
             continue;

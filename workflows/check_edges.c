@@ -73,8 +73,16 @@ static void need_step(struct check *c, const struct node *n, enum need_mode mode
         return;
     }
     check_add_need(c, i, true, false);
-    c->needs.items[c->slot[i]].mode = mode;
-    c->needs.items[c->slot[i]].count = count;
+    struct need *need = &c->needs.items[c->slot[i]];
+    if (mode == NEED_COUNTED && count > s->n_rows) {
+        diag_error(c->l->d, n->span, "bad-value",
+                   "step '%s' needs %u branches of '%s', which has %u", c->step->name, count,
+                   s->name, s->n_rows);
+        return;
+    }
+    /* Of a step without branches there is one to wait for, whatever is said. */
+    need->mode = s->is_matrix ? mode : NEED_ALL;
+    need->count = need->mode == NEED_COUNTED ? count : 0;
 }
 
 /* name: all | any | each | N */
@@ -165,6 +173,9 @@ static void check_from(struct check *c, const struct node *n)
         s->aggregate->n_from = count;
     } else if (s->serve != NULL && count > 0) {
         s->serve->from = list[0];
+        if (count > 1)
+            diag_error(l->d, n->items[1]->span, "bad-value",
+                       "step '%s' serves from one select step", s->name);
     }
 }
 

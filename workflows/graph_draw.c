@@ -199,6 +199,10 @@ static void json_step(const struct workflow *wf, uint32_t i, const char *state, 
         jw_object(w);
         jw_kv_text(w, "step", wf->steps[n->step].name);
         jw_kv_bool(w, "declared", n->declared);
+        if (n->mode == NEED_COUNTED)
+            jw_kv_i64(w, "mode", n->count);
+        else
+            jw_kv_text(w, "mode", need_mode_names[n->mode]);
         jw_kv_bool(w, "order_only", n->order_only);
         jw_end_object(w);
     }

@@ -145,8 +145,10 @@ static int load_model(struct loader *l, struct err *err)
     check_any_step(l, steps);
     begin_steps(l);
     load_steps(l, steps != NULL && is_null(steps) ? NULL : steps, node_get(l->root, "finally"));
+    load_each(l);
     check_names(l);
     check_kinds(l);
+    check_services(l);
     check_paths(l);
     check_branches(l);
     if (graph_order(l->wf, l->a, l->d) && l->d->errors == 0 && l->o->want_warnings)

@@ -41,6 +41,8 @@ struct prototype {
 struct step_facts {
     const struct node *node;                            /* the step's mapping; NULL: it was none */
     const struct node *needs, *from, *publish, *matrix; /* NULL: absent */
+    uint32_t n_each; /* steps under `needs` with each, by index, ascending; see load_each() */
+    uint32_t *each;
     bool unknown_keys;              /* some were reported: what is missing may be one of them */
     uint8_t own[MAX_STEP_KEYS / 8]; /* keys that stand on the step itself */
 };
@@ -145,6 +147,11 @@ void load_blank_step(struct step *s, enum step_kind kind); /* what holds where n
 
 /* --- load_step.c --- */
 void load_steps(struct loader *l, const struct node *steps, const struct node *finally);
+/* needs: {train: each} (semantics 12): the rows of such steps, once all own matrices are expanded. */
+void load_each(struct loader *l);
+bool load_fans_out(const struct step_facts *f); /* whether `needs` says each of some step */
+bool facts_each(const struct step_facts *f,
+                uint32_t step); /* whether a reference to `step` means one branch */
 /* Applies one key to a step. facts: NULL for a prototype. */
 void load_step_key(struct loader *l, struct step *s, struct step_facts *facts,
                    const struct entry *e);
@@ -173,12 +180,15 @@ void load_listen(struct loader *l, struct step *s, const struct entry *e);
 void load_limits(struct loader *l, struct step *s, const struct entry *e);
 void load_blank_serve(struct serve_options *o); /* what holds where nothing is said */
 void finish_serve(struct loader *l, struct step *s, const struct step_facts *f);
+/* An aggregate, once it is known whether it answers requests (`online`). */
+void finish_online(struct loader *l, struct step *s, const struct step_facts *f);
 /* Whether success(), failure(), cancelled() or always() is called in it. */
 bool expr_calls_status(const struct expr *e);
 
 /* --- check*.c: with all steps there --- */
 void check_names(struct loader *l);    /* resolves names; fills needs, reads, uncacheable */
 void check_kinds(struct loader *l);    /* what select and aggregate expect of others */
+void check_services(struct loader *l); /* what services expect of others, and who follows them */
 void check_paths(struct loader *l);    /* outputs and publish */
 void check_branches(struct loader *l); /* lists of branches, surely misused */
 void check_branches_warn(struct loader *l);

@@ -168,6 +168,7 @@ static void finish_aggregate(struct loader *l, struct step *s, const struct step
     if (f->from == NULL)
         require(l, s, "from: the steps whose outputs are combined", NULL);
     o->online = takes_from_serve(l, f);
+    finish_online(l, s, f);
     if (process) {
         if (facts_own_name(f, "method"))
             diag_error(l->d, facts_place(s, f, "method"), "bad-value",
@@ -205,6 +206,15 @@ static void finish_select(struct loader *l, struct step *s, const struct step_fa
     if (o->min_models > o->top)
         diag_error(l->d, facts_place(s, f, "min_models"), "bad-value",
                    "min_models is more than top keeps");
+    if (o->early || (o->wait_for == 0 && o->wait_at_most_ms == 0))
+        return;
+    if (facts_own_name(f, "wait")) {
+        diag_error(l->d, facts_place(s, f, "wait"), "bad-value",
+                   "'wait' is for promote: early; without it step '%s' waits for all", s->name);
+        return;
+    }
+    o->wait_for = 0; /* a default for those that promote early */
+    o->wait_at_most_ms = 0;
 }
 
 /* --- where it runs --- */

@@ -425,6 +425,12 @@ static void refuse_for_kind(struct loader *l, const struct step *s, const struct
     }
     if (count == 1)
         diag_hint(l->d, "it is a key of kind: %s", step_kind_names[last]);
+    else if (s->kind == KIND_SERVE && strcmp(p->key, "cache") == 0)
+        diag_hint(l->d, "services are never memoized");
+    else if (s->kind == KIND_SERVE && strcmp(p->key, "timeout") == 0)
+        diag_hint(l->d, "ready: {path: /…, timeout: 5m} bounds its start");
+    else if (s->kind == KIND_SERVE && strcmp(p->key, "matrix") == 0)
+        diag_hint(l->d, "a service runs one server per model that its select step promotes");
 }
 
 static void own_keys(struct loader *l, struct step *s, struct step_facts *f, bool any_kind)
@@ -495,7 +501,7 @@ static void finish_matrix(struct loader *l, struct step *s, const struct step_fa
     if (s->is_matrix)
         mark_params(l, f->matrix);
     matrix_expand(s, f->matrix, &scope, l->a, l->d);
-    if (!s->is_matrix && (s->max_parallel > 0 || s->fail_fast)) {
+    if (!s->is_matrix && !load_fans_out(f) && (s->max_parallel > 0 || s->fail_fast)) {
         const char *key = s->max_parallel > 0 ? "max_parallel" : "fail_fast";
         if (facts_own_name(f, key))
             diag_error(l->d, facts_place(s, f, key), "kind-key", "'%s' is for a step with a matrix",

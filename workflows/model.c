@@ -37,6 +37,8 @@ const char *const balance_names[BALANCE_COUNT] = {[BALANCE_ROUND_ROBIN] = "round
                                                   [BALANCE_HASH] = "hash"};
 const char *const on_promotion_names[ON_PROMOTION_COUNT] = {
     [ON_PROMOTION_LAST] = "last", [ON_PROMOTION_FIRST] = "first", [ON_PROMOTION_EACH] = "each"};
+const char *const need_mode_names[NEED_MODE_COUNT] = {
+    [NEED_ALL] = "all", [NEED_ANY] = "any", [NEED_EACH] = "each", [NEED_COUNTED] = "count"};
 const char *const param_type_names[PARAM_TYPE_COUNT] = {[PARAM_STRING] = "string",
                                                         [PARAM_INTEGER] = "integer",
                                                         [PARAM_NUMBER] = "number",

@@ -75,6 +75,7 @@ extern const char *const measure_names[MEASURE_COUNT];
 extern const char *const method_names[METHOD_COUNT];
 extern const char *const balance_names[BALANCE_COUNT];
 extern const char *const on_promotion_names[ON_PROMOTION_COUNT];
+extern const char *const need_mode_names[NEED_MODE_COUNT]; /* [NEED_COUNTED] is "count" */
 extern const char *const param_type_names[PARAM_TYPE_COUNT];
 
 struct param {
@@ -194,7 +195,7 @@ struct limit_options {
     double rate_anonymous, rate_authenticated; /* requests per second of one caller */
     struct text *tokens;                       /* a file of lines "TOKEN NAME [RATE]" */
 };
-/* Where a service answers. host NULL: 127.0.0.1; port 0: wf chooses one and keeps it. */
+/* Where a service answers. host NULL: 127.0.0.1, else an IPv4 address, an IPv6 address without brackets, or "localhost"; port 0: wf chooses one and keeps it. */
 struct listen_options {
     const char *host;
     uint16_t port;

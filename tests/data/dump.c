@@ -52,9 +52,14 @@ static void put_needs(struct jsonw *w, const struct workflow *wf, const struct s
     jw_key(w, "needs");
     jw_array(w);
     for (uint32_t i = 0; i < s->n_needs; i++) {
-        char line[256];
-        snprintf(line, sizeof(line), "%s%s%s", wf->steps[s->needs[i].step].name,
-                 s->needs[i].declared ? " declared" : "", s->needs[i].order_only ? " order" : "");
+        const struct need *n = &s->needs[i];
+        char line[256], mode[32] = "";
+        if (n->mode == NEED_COUNTED)
+            snprintf(mode, sizeof(mode), " %u", n->count);
+        else if (n->mode != NEED_ALL)
+            snprintf(mode, sizeof(mode), " %s", need_mode_names[n->mode]);
+        snprintf(line, sizeof(line), "%s%s%s%s", wf->steps[n->step].name,
+                 n->declared ? " declared" : "", n->order_only ? " order" : "", mode);
         jw_text(w, line);
     }
     jw_end_array(w);
@@ -216,6 +221,56 @@ static void put_from(struct jsonw *w, const struct workflow *wf, const uint32_t 
     jw_end_array(w);
 }
 
+static void put_real(struct jsonw *w, const char *key, double v)
+{
+    if (v == 0)
+        return;
+    jw_key(w, key);
+    jw_real(w, v);
+}
+
+static void put_traffic(struct jsonw *w, const struct listen_options *at,
+                        const struct limit_options *o)
+{
+    put_word(w, "host", at->host);
+    put_number(w, "port", at->port);
+    put_number(w, "concurrent", o->concurrent);
+    put_number(w, "queue", o->queue);
+    put_real(w, "rate_anonymous", o->rate_anonymous);
+    put_real(w, "rate_authenticated", o->rate_authenticated);
+    put_text(w, "tokens", o->tokens);
+}
+
+static void put_serve(struct jsonw *w, const struct workflow *wf, const struct serve_options *o)
+{
+    static const char *const addresses[] = {
+        [ADDRESS_SOCKET] = "socket", [ADDRESS_PORT] = "port", [ADDRESS_FIXED] = "fixed"};
+    if (o->from != NONE)
+        put_from(w, wf, &o->from, 1);
+    jw_kv_i64(w, "replicas", o->replicas);
+    put_word(w, "ready_path", o->ready_path);
+    put_text(w, "ready_run", o->ready_run);
+    jw_kv_i64(w, "ready_timeout_ms", o->ready_timeout_ms);
+    jw_kv_text(w, "address", addresses[o->address]);
+    put_number(w, "fixed_port", o->fixed_port);
+    jw_kv_text(w, "balance", balance_names[o->balance]);
+    put_traffic(w, &o->listen, &o->limits);
+    if (o->canary_share > 0) {
+        put_real(w, "canary_share", o->canary_share);
+        jw_kv_i64(w, "canary_for_ms", o->canary_for_ms);
+        put_real(w, "canary_max_errors", o->canary_max_errors);
+    }
+    put_word(w, "shard_header", o->shard_header);
+    put_flag(w, "shard_uri", o->shard_uri);
+    if (o->scales) {
+        jw_kv_i64(w, "scale_min", o->scale_min);
+        jw_kv_i64(w, "scale_max", o->scale_max);
+        jw_kv_i64(w, "scale_target", o->scale_target);
+    }
+    put_flag(w, "keep", o->keep);
+    put_flag(w, "first_stop", o->first_stop);
+}
+
 static void put_kind(struct jsonw *w, const struct workflow *wf, const struct step *s)
 {
     put_text(w, "source", s->source);
@@ -237,12 +292,26 @@ static void put_kind(struct jsonw *w, const struct workflow *wf, const struct st
         }
         if (o->has_tolerate)
             jw_kv_i64(w, "tolerate", o->tolerate);
+        put_flag(w, "early", o->early);
+        put_number(w, "wait_for", o->wait_for);
+        put_number(w, "wait_at_most_ms", o->wait_at_most_ms);
+        put_real(w, "min_delta", o->min_delta);
     }
+    if (s->serve != NULL)
+        put_serve(w, wf, s->serve);
     if (s->aggregate != NULL) {
         put_from(w, wf, s->aggregate->from, s->aggregate->n_from);
         put_word(w, "of", s->aggregate->of);
         jw_kv_text(w, "method", method_names[s->aggregate->method]);
+        if (s->aggregate->online) {
+            jw_kv_bool(w, "online", true);
+            put_traffic(w, &s->aggregate->listen, &s->aggregate->limits);
+            jw_kv_i64(w, "quorum", s->aggregate->quorum);
+            put_number(w, "split", s->aggregate->split);
+        }
     }
+    if (s->on_promotion != ON_PROMOTION_LAST)
+        jw_kv_text(w, "on_promotion", on_promotion_names[s->on_promotion]);
 }
 
 static void put_step(struct jsonw *w, const struct workflow *wf, const struct step *s)
