@@ -40,6 +40,7 @@ struct show {
     int signal; /* the last one received */
     int broken; /* errno of the output, once it could not be written */
     bool done;
+    bool keeping; /* the run is over, its services stay up */
     struct str out;
 };
 
@@ -115,6 +116,15 @@ static void on_signal(int signum, void *arg)
 {
     struct show *s = arg;
     bool again = s->signal != 0;
+    if (s->keeping) {
+        if (!s->json) {
+            sb_puts(&s->out, again ? "the services are being ended\n" : "ending the services\n");
+            flush(s);
+        }
+        s->signal = signum;
+        run_interrupt(s->run, "interrupted", true);
+        return;
+    }
     if (run_state_of(s->run)->ended) { /* what it came to stands; only uploads are left */
         run_interrupt(s->run, "interrupted", true);
         return;
@@ -212,6 +222,7 @@ static int read_options(struct show *s, struct run_options *o, const char **refr
     }
     o->max_parallel = (uint32_t)parallel;
     o->cache = opt_given(a, "no-cache") ? RUN_CACHE_OFF : RUN_CACHE_USE;
+    o->keep_serving = opt_given(a, "keep-serving");
     o->only = opt_text(a, "only");
     o->from = opt_text(a, "from");
     o->until = opt_text(a, "until");
@@ -234,6 +245,42 @@ static int read_options(struct show *s, struct run_options *o, const char **refr
     return EXIT_OK;
 }
 
+static void on_kept_over(struct run *r, const char *why, void *arg)
+{
+    struct show *s = arg;
+    (void)r;
+    if (!s->signal && !s->json) {
+        sb_printf(&s->out, "%s\n", why);
+        flush(s);
+    }
+    loop_stop(s->setup.loop);
+}
+
+static void say_service(uint32_t instance, const char *endpoint, uint32_t promotion, void *arg)
+{
+    struct show *s = arg;
+    (void)promotion;
+    if (endpoint) {
+        sb_printf(&s->out, "serving %s at %s\n", run_plan(s->run)->instances[instance].name,
+                  endpoint);
+    }
+}
+
+/* --keep-serving: the reports are written, the exit code is known; until a signal, or until somebody else takes the services over. */
+static void keep_serving(struct show *s)
+{
+    if (!run_serve(s->run, on_kept_over, s)) {
+        return;
+    }
+    s->keeping = true;
+    if (!s->json) {
+        run_each_service(s->run, say_service, s);
+        sb_puts(&s->out, "Ctrl-C ends the services\n");
+        flush(s);
+    }
+    loop_run(s->setup.loop);
+}
+
 static int start(struct show *s, const struct run_options *o)
 {
     struct err err = {0};
@@ -250,9 +297,12 @@ static int start(struct show *s, const struct run_options *o)
     if (!s->done) {
         loop_run(s->setup.loop);
     }
+    int code = finish(s, began_us);
+    if (!s->signal && !s->broken) {
+        keep_serving(s);
+    }
     signal_free(on_int);
     signal_free(on_term);
-    int code = finish(s, began_us);
     run_close(s->run);
     if (!s->signal && !s->broken) {
         struct tidy_options tidy = {.max_size = s->config.max_size,
@@ -345,6 +395,8 @@ static const struct opt opts[] = {
      "Runs again, everything or this step, and stores the new results; repeatable"},
     {"no-cache", 0, OPT_FLAG, NULL, "Neither asks the cache nor stores results"},
     OPT_REMOTE,
+    {"keep-serving", 0, OPT_FLAG, NULL,
+     "Leaves services up after the run, until Ctrl-C or another run takes them over"},
     {"max-parallel", 0, OPT_TEXT, "N",
      "Steps at once (default: the workflow's, else the processors)"},
     {"summary", 0, OPT_TEXT, "FILE",

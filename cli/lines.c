@@ -33,7 +33,9 @@ static const char *const event_names[EVENT_TYPE_COUNT] = {[EVENT_STARTED] = "sta
                                                           [EVENT_RUN_STOPPING] = "run_stopping",
                                                           [EVENT_RUN_ENDED] = "run_ended",
                                                           [EVENT_WARNING] = "warning",
-                                                          [EVENT_WAITING] = "waiting"};
+                                                          [EVENT_WAITING] = "waiting",
+                                                          [EVENT_PROMOTION] = "promotion",
+                                                          [EVENT_SERVING] = "serving"};
 
 static json_t *payload_of(const struct event *e)
 {
@@ -173,6 +175,38 @@ static void add_hit_words(const struct event *e, bool verbose, struct str *out)
     }
 }
 
+/* "promoted 2: mlp 0.889, forest 0.875" */
+static void promotion_line(const struct cli *c, const char *name, json_t *p, struct str *out)
+{
+    const json_t *models = json_object_get(p, "models"), *m;
+    size_t i;
+
+    add_status(c, out, TONE_GOOD, "promoted", name);
+    sb_printf(out, "  %lld:", (long long)json_integer_value(json_object_get(p, "number")));
+    json_array_foreach(models, i, m)
+    {
+        sb_printf(out, "%s %s %.6g", i > 0 ? "," : "",
+                  json_string_value(json_object_get(m, "slug")),
+                  json_number_value(json_object_get(m, "metric")));
+    }
+    sb_putc(out, '\n');
+}
+
+static void serving_line(const struct cli *c, const char *name, json_t *p, struct str *out)
+{
+    long long number = json_integer_value(json_object_get(p, "promotion"));
+
+    if (strcmp(member(p, "state"), "live") != 0) {
+        return; /* a failure or a warning follows */
+    }
+    add_status(c, out, TONE_GOOD, "serving", name);
+    sb_printf(out, "  %s", member(p, "endpoint"));
+    if (number > 0) {
+        sb_printf(out, " (promotion %lld)", number);
+    }
+    sb_putc(out, '\n');
+}
+
 void lines_event(const struct cli *c, struct run *r, struct store *s, const struct event *e,
                  bool verbose, struct str *out)
 {
@@ -244,6 +278,12 @@ void lines_event(const struct cli *c, struct run *r, struct store *s, const stru
     case EVENT_RUN_STOPPING:
         sb_printf(out, "%sstopping%s  %s\n", tone_on(c->colour, TONE_WARN), tone_off(c->colour),
                   member(p, "because"));
+        break;
+    case EVENT_PROMOTION:
+        promotion_line(c, name, p, out);
+        break;
+    case EVENT_SERVING:
+        serving_line(c, name, p, out);
         break;
     case EVENT_PUBLISH:
     case EVENT_RUN_STARTED:

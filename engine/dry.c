@@ -433,6 +433,8 @@ static void decide_step(struct dry *d, uint32_t step)
         struct pending *p;
         if (all) {
             settle_alike(d, i, verdict, &wait);
+        } else if (step_is_service(&d->wf->steps[step])) {
+            settle(d, i, DRY_RUN, "a service: it is up while the run lasts");
         } else if (!condition_false(d, i) && !ask(d, i, &p)) {
             *vec_push(&waiting) = p;
         }

@@ -71,6 +71,12 @@ static int find_outside(struct run *r, const struct dry *d, uint32_t needed, uin
         if (r->inside[i] || r->outside_entry[i] != 0) {
             continue;
         }
+        if (step_is_service(step_of(r, i))) {
+            return err_set(err, ERR_USAGE, 0,
+                           "step '%s' needs the service '%s', which is outside of this run: a "
+                           "service lives as long as a run does; take it in with `--from %s`",
+                           r->wf->steps[by].name, step_of(r, i)->name, step_of(r, i)->name);
+        }
         known = dry_of(d, i);
         if (known->verdict == DRY_HIT) {
             r->outside_entry[i] = known->entry;
