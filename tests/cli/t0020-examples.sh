@@ -41,4 +41,6 @@ check_report $'From git\n125 measurements at a rate of 1.12'
 cd ..
 try 0 wf check --strict "${WF_SOURCE:?}/examples/containers/pipeline.yaml"
 try 0 wf check --strict "${WF_SOURCE:?}/examples/fashion-mnist/pipeline.yaml"
+try 0 wf check --strict "${WF_SOURCE:?}/examples/fashion-mnist/serve.yaml"
+try 0 wf check --strict "${WF_SOURCE:?}/examples/serving/pipeline.yaml"
 finish
