@@ -268,6 +268,8 @@ static void check_aggregate(struct loader *l, const struct step *s, const struct
         return;
     for (uint32_t i = 0; i < o->n_from; i++) {
         const struct step *from = &l->wf->steps[o->from[i]];
+        if (step_is_service(from))
+            continue; /* reported with the services */
         if (from->kind != KIND_SELECT || from->select == NULL) {
             check_combined(l, s, f, from);
             continue;

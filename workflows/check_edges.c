@@ -74,7 +74,8 @@ static void need_step(struct check *c, const struct node *n, enum need_mode mode
     }
     check_add_need(c, i, true, false);
     struct need *need = &c->needs.items[c->slot[i]];
-    if (mode == NEED_COUNTED && count > s->n_rows) {
+    bool known = s->n_rows > 0; /* without a param's value it has none yet */
+    if (mode == NEED_COUNTED && known && count > s->n_rows) {
         diag_error(c->l->d, n->span, "bad-value",
                    "step '%s' needs %u branches of '%s', which has %u", c->step->name, count,
                    s->name, s->n_rows);

@@ -132,6 +132,8 @@ static void name_output(struct check *c, struct expr *e, const struct step *s)
                e->name.text, s->name);
     if (s->kind == KIND_SELECT)
         diag_hint(c->l->d, "a select step has models: steps.%s.models", s->name);
+    else if (step_is_service(s))
+        diag_hint(c->l->d, "a service has an address: steps.%s.endpoint", s->name);
     SUGGEST(c, e->name.text, s->n_outputs, s->outputs[i].name);
 }
 
@@ -288,6 +290,10 @@ static void name_endpoint(struct check *c, struct expr *e, const struct step *s)
         diag_error(l->d, e->span, "bad-place", "'steps.%s.endpoint' cannot be used in %s", s->name,
                    place_rules[c->place].what);
         diag_hint(l->d, "it is for run, command and env");
+    } else if (c->step->network == NETWORK_NONE && c->step->executor == EXECUTOR_CONTAINER) {
+        diag_error(l->d, e->span, "bad-value",
+                   "with network: none step '%s' cannot reach the endpoint of '%s'", c->step->name,
+                   s->name);
     } else if (c->step->uncacheable == NULL) {
         c->step->uncacheable = arena_strdup(l->a, "names an endpoint");
     }

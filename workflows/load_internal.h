@@ -80,7 +80,9 @@ struct entry {
 /* --- load_value.c: scalars --- */
 /* "'timeout' must be a duration such as 30s, not '30'" at the value. */
 void load_expected(struct loader *l, const struct entry *e);
-/* The same, with what was expected in other words. */
+/* The same, where `text` may be what an expression gave. */
+void load_wrong_text(struct loader *l, const struct entry *e, const char *text);
+/* As load_expected(), with what was expected in other words. */
 void load_expected_as(struct loader *l, const struct node *n, const char *name, const char *what);
 /* The scalar's text, with ${{ params.x }} evaluated now. NULL: not a scalar, null, or an error (reported), or a param that has no value in `wf check` (silent).
  * `ret_type` may be NULL. */

@@ -57,11 +57,13 @@ static const char *read_host(struct loader *l, const char *text, size_t len)
     return inet_pton(AF_INET6, host + 1, address) == 1 ? arena_strdup(l->a, host + 1) : NULL;
 }
 
-static void explain_host(struct loader *l, const char *text, const char *colon)
+static void explain_listen(struct loader *l, const char *text, const char *colon, bool host)
 {
-    if (colon == NULL)
+    if (colon == NULL || host)
         return;
-    if (strchr(text, ':') != colon && text[0] != '[')
+    if (strstr(text, "://") != NULL)
+        diag_hint(l->d, "leave the scheme and the path out");
+    else if (strchr(text, ':') != colon && text[0] != '[')
         diag_hint(l->d, "an IPv6 address stands in brackets: [::1]:8080");
     else if (text == colon || text[0] == '*')
         diag_hint(l->d, "write 0.0.0.0%.10s for every address of this machine", colon);
@@ -84,8 +86,8 @@ void load_listen(struct loader *l, struct step *s, const struct entry *e)
             o.host = read_host(l, text, (size_t)(colon - text));
         if ((colon != NULL && o.host == NULL) ||
             !read_port(colon != NULL ? colon + 1 : text, &o.port)) {
-            load_expected(l, e);
-            explain_host(l, text, colon);
+            load_wrong_text(l, e, text);
+            explain_listen(l, text, colon, o.host != NULL);
             return;
         }
     }
@@ -122,7 +124,7 @@ static void on_rate_key(struct loader *l, const struct entry *e, void *arg)
     double *rate =
         strcmp(e->key->name, "anonymous") == 0 ? &o->rate_anonymous : &o->rate_authenticated;
     if (text != NULL && !read_rate(text, rate)) {
-        load_expected(l, e);
+        load_wrong_text(l, e, text);
         if (text[0] != '\0' && strspn(text, "0123456789.") == strlen(text))
             diag_hint(l->d, "write %.20s/s for so many per second", text);
     }
@@ -176,8 +178,12 @@ static void load_ready_path(struct loader *l, struct serve_options *o, const str
     for (const char *p = text; *p != '\0'; p++)
         fine = fine && *p > ' ' && *p < 0x7f && *p != '"' && *p != '\\' && *p != '#';
     if (!fine) {
-        load_expected_as(l, e->value, e->key->name,
-                         "a path that begins with / and has no blanks, such as /v2/health/ready");
+        diag_error(l->d, e->value->span, "bad-value",
+                   "'%s' must be a path that begins with / and has no blanks, such as "
+                   "/v2/health/ready, not '%.60s'",
+                   e->key->name, text);
+        if (strchr(text, '/') == NULL && strcmp(e->key->name, "ready") == 0)
+            diag_hint(l->d, "a script is written {run: …}");
         return;
     }
     o->ready_path = arena_strdup(l->a, text);
@@ -211,8 +217,6 @@ static void load_ready(struct loader *l, struct serve_options *o, const struct e
         return;
     if (e->value->kind == NODE_SCALAR && e->value->type == SCALAR_STRING) {
         load_ready_path(l, o, e);
-        if (strchr(e->value->text, '/') == NULL)
-            diag_hint(l->d, "a script is written {run: …}");
     } else if (e->value->kind == NODE_MAP && e->value->len > 0) {
         load_mapping(l, e->value, &schema_ready, "ready", on_ready_key, o);
     } else {
@@ -226,7 +230,7 @@ static void load_share(struct loader *l, const struct entry *e, double *ret)
 {
     const char *text = load_now(l, e, NULL);
     if (text != NULL && parse_percent(text, ret, NULL) != 0)
-        load_expected(l, e);
+        load_wrong_text(l, e, text);
 }
 
 static void on_canary_key(struct loader *l, const struct entry *e, void *arg)
@@ -318,7 +322,7 @@ static void load_address(struct loader *l, struct serve_options *o, const struct
     else if (read_port(text, &o->fixed_port) && o->fixed_port > 0)
         o->address = ADDRESS_FIXED;
     else
-        load_expected(l, e);
+        load_wrong_text(l, e, text);
 }
 
 /* A token of RFC 9110. */
@@ -343,7 +347,7 @@ static void load_shard_by(struct loader *l, struct serve_options *o, const struc
     if (is_token(name)) {
         o->shard_header = arena_strdup(l->a, name);
     } else if (*name == '\0') {
-        load_expected(l, e);
+        load_wrong_text(l, e, text);
     } else {
         diag_error(l->d, e->value->span, "bad-name", "'%.60s' is not the name of a header", name);
         diag_hint(l->d, "header names have letters, digits and -");

@@ -36,8 +36,7 @@ void load_expected(struct loader *l, const struct entry *e)
     load_expected_as(l, e->value, e->key->name, e->key->type);
 }
 
-/* As load_expected(), where the text may be what an expression gave. */
-static void wrong_text(struct loader *l, const struct entry *e, const char *text)
+void load_wrong_text(struct loader *l, const struct entry *e, const char *text)
 {
     if (text == e->value->text)
         load_expected(l, e);
@@ -148,7 +147,7 @@ bool load_bool(struct loader *l, const struct entry *e, bool *ret)
     /* A param of type string may carry the word. */
     bool word = type == SCALAR_BOOL || (type == SCALAR_STRING && text != e->value->text);
     if (!word || (!yes && strcasecmp(text, "false") != 0)) {
-        wrong_text(l, e, text);
+        load_wrong_text(l, e, text);
         if (strcasecmp(text, "yes") == 0 || strcasecmp(text, "on") == 0)
             diag_hint(l->d, "write true");
         else if (strcasecmp(text, "no") == 0 || strcasecmp(text, "off") == 0)
@@ -180,7 +179,7 @@ bool load_count(struct loader *l, const struct entry *e, uint32_t min, uint32_t 
     if (text == NULL)
         return false;
     if (!parse_whole(text, &v)) {
-        wrong_text(l, e, text);
+        load_wrong_text(l, e, text);
         return false;
     }
     if (v < min) {
@@ -200,7 +199,7 @@ bool load_number(struct loader *l, const struct entry *e, double *ret)
     char *end = NULL;
     double v = strtod(text, &end);
     if (end == text || *end != '\0' || !isfinite(v) || strpbrk(text, "xXnN") != NULL) {
-        wrong_text(l, e, text);
+        load_wrong_text(l, e, text);
         return false;
     }
     *ret = v;
@@ -214,7 +213,7 @@ bool load_duration(struct loader *l, const struct entry *e, int64_t *ret_ms)
         return false;
     if (parse_duration(text, ret_ms, NULL) == 0)
         return true;
-    wrong_text(l, e, text);
+    load_wrong_text(l, e, text);
     if (strspn(text, "0123456789") == strlen(text))
         diag_hint(l->d, "write %s%s for seconds", text, "s");
     return false;
@@ -247,7 +246,7 @@ bool load_choice(struct loader *l, const struct entry *e, const char *const *nam
             return true;
         }
     }
-    wrong_text(l, e, text);
+    load_wrong_text(l, e, text);
     const char *near = suggest_nearest(text, names, count);
     diag_did_you_mean(l->d, near ? near : begins_with(text, names, count));
     return false;
@@ -261,7 +260,7 @@ bool load_sha256(struct loader *l, const struct entry *e, const char **ret)
     if (text_starts(text, "sha256:"))
         text += strlen("sha256:");
     if (strlen(text) != 64 || strspn(text, "0123456789abcdefABCDEF") != 64) {
-        wrong_text(l, e, text);
+        load_wrong_text(l, e, text);
         return false;
     }
     char *lower = arena_strdup(l->a, text);

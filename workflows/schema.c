@@ -330,7 +330,7 @@ static const struct schema_key ready_keys[] = {
 
 static const struct schema_key limits_keys[] = {
     KEY("concurrent", "a number of requests", REF("count"), "Requests at once in each replica."),
-    KEY("queue", "a number of requests", REF("whole"),
+    KEY("queue", "a number of requests", REF("count"),
         "Requests that wait for a place; more are answered 503."),
     KEY("rate", "a mapping such as {anonymous: 10/s}", REF("rate"),
         "Requests of one caller per time; more are answered 429."),
