@@ -36,6 +36,9 @@ static bool is_tolerated(struct run *r, uint32_t instance)
     if (m->continue_on_error) {
         return true;
     }
+    if (needs_bears(r, instance)) {
+        return true;
+    }
     if (!r->steps[step].tolerant) {
         return false;
     }

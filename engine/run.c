@@ -39,6 +39,7 @@ static void init_steps(struct run *r)
         st->open = p->first[s + 1] - p->first[s];
         st->parked = (struct queue){NONE, NONE};
         st->bad = NONE;
+        st->waits -= needs_open(r, s);
         if (step_is_service(m)) {
             services_open(r, s);
             for (uint32_t k = 0; k < m->n_needs; k++) {
@@ -246,7 +247,7 @@ int run_open(const struct run_options *o, struct run **ret, struct err *err)
 
     r->o = *o;
     r->plan = o->plan;
-    r->wf = o->plan->wf;
+    r->wf = r->world.wf = o->plan->wf;
     r->live_fd = -1;
     id_new(r->id);
     (void)snprintf(below, sizeof(below), "work/%s", r->id);
@@ -373,6 +374,7 @@ void run_close(struct run *r)
     close_early(r);
     services_close(r);
     promote_close(r);
+    needs_close(r);
     shared_close(r);
     journal_free(r->journal);
     slots_free(r->slots);

@@ -14,6 +14,7 @@
 
 struct flight;
 struct loop_idle;
+struct needs;
 struct promoter;
 struct promotion;
 struct remote;
@@ -128,6 +129,7 @@ struct run {
     struct timer *upload_timer; /* while the end waits for what is sent */
     uint32_t fetching;          /* questions to it */
     struct flight *flight;
+    struct needs *needs; /* NULL: all are `all` */
     struct promoter *promoters;
     uint32_t promoting;        /* promotions being placed or written */
     struct services *services; /* NULL: the workflow has none */
@@ -189,12 +191,35 @@ uint32_t queue_pop(struct run *r, struct queue *q); /* UINT32_MAX: empty */
 void sched_release(struct run *r, uint32_t step);   /* its needs have ended */
 void sched_ready(struct run *r, uint32_t instance); /* to be started when a slot is free */
 void sched_over(struct run *r, uint32_t instance);  /* its state is final: counters go down */
+/* A branch whose partners have ended: `bad` (NONE: none) is one that did not succeed. */
+void sched_branch(struct run *r, uint32_t instance, uint32_t bad, const char *missing,
+                  const char *no_success);
 void sched_claim(struct run *r, struct task *t);
 void sched_unclaim(struct run *r, struct task *t);
 void sched_wake(struct run *r);   /* a turn at the end of this turn of the loop */
 void sched_wake_quiet(void *run); /* as a callback */
 void sched_turn(void *run);
 void sched_world(struct run *r); /* fills the callbacks of r->world */
+
+/* --- needs.c: any, N and each --- */
+/* Registers what of the step's needs is not `all`; how many of them no counter of the step waits for. */
+uint32_t needs_open(struct run *r, uint32_t step);
+void needs_close(struct run *r);
+enum need_answer {
+    NEED_BY_STEP,   /* as its branches all together ended */
+    NEED_BY_BRANCH, /* each */
+    NEED_MET,
+    NEED_UNMET
+};
+enum need_answer needs_answer(const struct run *r, uint32_t by, uint32_t on);
+/* Is the end of all of `on` nothing to `by`'s counter, because it was counted before, or never is? */
+bool needs_counted(const struct run *r, uint32_t by, uint32_t on);
+/* May `by` see this row of `on`? Of any and N those that had succeeded when it was met. */
+bool needs_sees(const struct run *r, uint32_t by, uint32_t on, uint32_t row);
+bool needs_bears(const struct run *r, uint32_t instance);
+/* The step is released: true where its branches wait for partners, and are looked at one by one. */
+bool needs_release(struct run *r, uint32_t step, const char *missing, const char *no_success);
+void needs_over(struct run *r, uint32_t instance);
 
 /* --- ask.c --- */
 struct task *task_new(struct run *r, uint32_t instance);

@@ -108,16 +108,22 @@ static void judge_needs(struct run *r, uint32_t step)
 
     for (uint32_t k = 0; k < m->n_needs; k++) {
         const struct need *need = &m->needs[k];
-        if (bad(r, need->step) && !services_is_soft(m, need->step)) {
+        enum need_answer answer = needs_answer(r, step, need->step);
+        if (bad(r, need->step) && answer != NEED_MET && answer != NEED_BY_BRANCH &&
+            !services_is_soft(m, need->step)) {
             any_bad = true;
             if (r->steps[step].bad == NONE) {
                 r->steps[step].bad = r->steps[need->step].bad;
             }
         }
-        if (need->order_only || services_is_soft(m, need->step)) {
+        if (need->order_only || answer == NEED_BY_BRANCH || services_is_soft(m, need->step)) {
             continue;
         }
         required++;
+        if (answer == NEED_MET || answer == NEED_UNMET) {
+            required_bad |= answer == NEED_UNMET;
+            continue;
+        }
         required_bad |= bad(r, need->step);
         skipped += all_skipped(r, need->step);
     }
@@ -174,7 +180,8 @@ static char *unreadable(const struct run *r, uint32_t step)
     char *missing = NULL;
 
     for (uint32_t k = 0; k < m->n_needs; k++) {
-        r->marks[m->needs[k].step] = !m->needs[k].order_only;
+        r->marks[m->needs[k].step] =
+            !m->needs[k].order_only && needs_answer(r, step, m->needs[k].step) != NEED_BY_BRANCH;
     }
     for (uint32_t k = 0; k < m->n_reads && !missing; k++) {
         const struct expr_name *name = m->reads[k];
@@ -200,7 +207,13 @@ static char *why_not(const struct run *r, uint32_t step)
 
     for (uint32_t k = 0; k < m->n_needs; k++) {
         uint32_t need = m->needs[k].step;
-        if ((!m->needs[k].order_only || nothing) && bad(r, need) && r->steps[need].bad != NONE) {
+        enum need_answer answer = needs_answer(r, step, need);
+        if (answer == NEED_UNMET) {
+            uint32_t wanted = m->needs[k].mode == NEED_ANY ? 1 : m->needs[k].count;
+            return xasprintf("fewer than %u of %s succeeded", wanted, r->wf->steps[need].name);
+        }
+        if (answer == NEED_BY_STEP && (!m->needs[k].order_only || nothing) && bad(r, need) &&
+            r->steps[need].bad != NONE) {
             return fate(r, r->steps[need].bad);
         }
     }
@@ -249,9 +262,25 @@ static void step_over(struct run *r, uint32_t step)
     }
     for (uint32_t k = r->plan->follower_start[step]; k < r->plan->follower_start[step + 1]; k++) {
         uint32_t f = r->plan->followers[k];
-        if (!services_is_soft(&r->wf->steps[f], step) && --r->steps[f].waits == 0) {
+        if (!services_is_soft(&r->wf->steps[f], step) && !needs_counted(r, f, step) &&
+            --r->steps[f].waits == 0) {
             r->released[r->released_end++] = f;
         }
+    }
+}
+
+static void release_branch(struct run *r, uint32_t i, const char *missing, const char *no_success)
+{
+    if (r->instances[i].phase != PHASE_IDLE) {
+        return; /* cancelled before it was ready */
+    }
+    if (r->inside && !r->inside[i]) {
+        partial_settle(r, i);
+    } else if (r->stopping && !step_of(r, i)->finally) {
+        emit_because(r, EVENT_CANCELLED, i, r->because);
+        sched_over(r, i);
+    } else {
+        look_at(r, i, missing, no_success);
     }
 }
 
@@ -269,19 +298,27 @@ void sched_release(struct run *r, uint32_t step)
     }
     missing = m->n_needs > 0 ? unreadable(r, step) : NULL;
     no_success = !m->finally && !r->steps[step].success ? why_not(r, step) : NULL;
-    for (uint32_t i = first; i < end; i++) {
-        if (r->instances[i].phase != PHASE_IDLE) {
-            continue; /* cancelled before it was ready */
-        }
-        if (r->inside && !r->inside[i]) {
-            partial_settle(r, i);
-        } else if (r->stopping && !m->finally) {
-            emit_because(r, EVENT_CANCELLED, i, r->because);
-            sched_over(r, i);
-        } else {
-            look_at(r, i, missing, no_success);
-        }
+    if (needs_release(r, step, missing, no_success)) {
+        return;
     }
+    for (uint32_t i = first; i < end; i++) {
+        release_branch(r, i, missing, no_success);
+    }
+}
+
+void sched_branch(struct run *r, uint32_t instance, uint32_t bad_one, const char *missing,
+                  const char *no_success)
+{
+    CLEANUP(cleanup_free) char *why = bad_one != NONE ? fate(r, bad_one) : NULL;
+    struct step_state *s = step_state_of(r, instance);
+    bool success = s->success, failure = s->failure;
+
+    /* success() and failure() of its `if` are the branch's own. */
+    s->success = success && !why;
+    s->failure = failure || (why && r->state.instances[bad_one].state != INSTANCE_SKIPPED);
+    release_branch(r, instance, missing ? missing : why, no_success ? no_success : why);
+    s->success = success;
+    s->failure = failure;
 }
 
 /* --- an instance's state is final --- */
@@ -331,6 +368,9 @@ void sched_over(struct run *r, uint32_t instance)
     }
     if (r->promoters) {
         promote_over(r, instance);
+    }
+    if (r->needs) {
+        needs_over(r, instance);
     }
     if (--s->open == 0) {
         step_over(r, r->plan->instances[instance].step);
@@ -565,6 +605,11 @@ static bool world_status(void *arg, uint32_t step, enum expr_function which)
     }
 }
 
+static bool world_sees(void *arg, uint32_t by, uint32_t on, uint32_t row)
+{
+    return needs_sees(arg, by, on, row);
+}
+
 static const char *world_run_status(void *arg)
 {
     const struct run *r = arg;
@@ -580,6 +625,7 @@ static uint64_t world_epoch(void *arg)
 void sched_world(struct run *r)
 {
     r->world.branch = world_branch;
+    r->world.sees = world_sees;
     r->world.status = world_status;
     r->world.run_status = world_run_status;
     r->world.epoch = world_epoch;

@@ -147,7 +147,7 @@ static int add_branch(struct ask *q, const char *ref, const struct expr_name *na
     const char *wanted =
         name->member < other->n_outputs ? other->outputs[name->member].name : name->text;
 
-    if (!scope_branch(q->k->w, name->step, row, &view)) {
+    if (!scope_listed(q->k->w, q->i, name->step, row, &view)) {
         return 0;
     }
     for (uint32_t n = 0; n < view.result->n_outputs; n++) {

@@ -155,7 +155,7 @@ int part_each(struct step_scope *s, const struct input *in,
 
     for (uint32_t row = rows.first; rc == 0 && row < rows.end; row++) {
         struct branch_view view;
-        if (!scope_branch(s->w, name->step, row, &view)) {
+        if (!scope_listed(s->w, s->i, name->step, row, &view)) {
             continue;
         }
         struct output_ref ref = {name->step, row,

@@ -362,7 +362,7 @@ static int resolve_step(struct step_scope *s, const struct expr_name *name, stru
     struct value list = new_list(s->scope.arena, rows.end - rows.first);
     list.count = 0;
     for (uint32_t row = rows.first; row < rows.end && rc == 0; row++) {
-        if (scope_branch(s->w, name->step, row, &view)) {
+        if (scope_listed(s->w, s->i, name->step, row, &view)) {
             rc = branch_field(s, name, row, view.result, &list.items[list.count++], err);
         }
     }

@@ -58,6 +58,9 @@ int scope_rows(const struct world *w, const struct instance_ref *i, uint32_t ste
                const char *branch, struct ref_rows *ret, struct err *err);
 /* A branch's view; true when it has a result. */
 bool scope_branch(const struct world *w, uint32_t step, uint32_t row, struct branch_view *ret);
+/* The same of a list's branch, where the reader may see it. */
+bool scope_listed(const struct world *w, const struct instance_ref *by, uint32_t step, uint32_t row,
+                  struct branch_view *ret);
 /* NULL: the result has no such output. */
 const struct result_output *result_output_find(const struct result *r, const char *name);
 const char *result_value_find(const struct result *r, const char *name);

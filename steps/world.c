@@ -21,6 +21,12 @@ bool scope_branch(const struct world *w, uint32_t step, uint32_t row, struct bra
     return (ret->status == BRANCH_SUCCEEDED || ret->status == BRANCH_CACHED) && ret->result;
 }
 
+bool scope_listed(const struct world *w, const struct instance_ref *by, uint32_t step, uint32_t row,
+                  struct branch_view *ret)
+{
+    return (!w->sees || w->sees(w->arg, by->step, step, row)) && scope_branch(w, step, row, ret);
+}
+
 const struct result_output *result_output_find(const struct result *r, const char *name)
 {
     for (uint32_t k = 0; k < r->n_outputs; k++) {

@@ -54,6 +54,8 @@ struct world {
     const char *const *secrets; /* by workflow secret index: the value, NULL: missing */
     /* The branches of a step, in matrix order. */
     void (*branch)(void *arg, uint32_t step, uint32_t row, struct branch_view *ret);
+    /* May `by` see this branch? NULL: all. (needs: any and N see those that had ended when they were met.) */
+    bool (*sees)(void *arg, uint32_t by, uint32_t step, uint32_t row);
     /* success()/failure()/cancelled() as seen by `step` (semantics 13); in `finally`, of the run. */
     bool (*status)(void *arg, uint32_t step, enum expr_function which);
     const char *(*run_status)(
