@@ -54,9 +54,9 @@ static void check_index(struct loader *l, const struct step *s, const struct exp
                        "'%.60s'",
                        axis, s->rows[r].name, sb_text(&text));
             diag_hint(l->d,
-                      "add an axis of numbers, such as include: [{%s: %.40s, at: 0}, …], and "
-                      "write [matrix.at]",
-                      axis, sb_text(&text));
+                      "to go on branch by branch say needs: {%s: each} in place of the axis '%s', "
+                      "and leave the index out",
+                      of->name, axis);
             return;
         }
         CLEANUP(cleanup_free)
@@ -166,9 +166,9 @@ static void warn_text(struct loader *l, const struct step *s, const struct text 
                   shared_axis(s, of));
         int n = (int)(e->source.len < 80 ? e->source.len : 80);
         diag_hint(l->d,
-                  "for one write %.*s[matrix.at], with an axis 'at' that counts the branches "
-                  "of '%s' from 0; for all of them %.*s.*",
-                  n, e->source.data, of->name, n, e->source.data);
+                  "for one say needs: {%s: each} in place of that axis; for all of them write "
+                  "%.*s.*",
+                  of->name, n, e->source.data);
     }
 }
 

@@ -66,6 +66,16 @@ void load_select_key(struct loader *l, struct step *s, const struct entry *e)
     }
 }
 
+/* A written null takes a default away. */
+static void load_count_or_null(struct loader *l, const struct entry *e, uint32_t *ret,
+                               uint32_t blank)
+{
+    if (is_null(e->value) && (e->inherited || e->value->len > 0))
+        *ret = blank;
+    else
+        load_count(l, e, 1, ret);
+}
+
 void load_aggregate_key(struct loader *l, struct step *s, const struct entry *e)
 {
     struct aggregate_options *o = s->aggregate;
@@ -75,9 +85,9 @@ void load_aggregate_key(struct loader *l, struct step *s, const struct entry *e)
     if (strcmp(e->key->name, "of") == 0)
         o->of = load_words(l, e);
     else if (strcmp(e->key->name, "quorum") == 0)
-        load_count(l, e, 1, &o->quorum);
+        load_count_or_null(l, e, &o->quorum, 1);
     else if (strcmp(e->key->name, "split") == 0)
-        load_count(l, e, 1, &o->split);
+        load_count_or_null(l, e, &o->split, 0);
     else if (load_choice(l, e, method_names, METHOD_COMMAND, &method))
         o->method = (enum method)method;
 }

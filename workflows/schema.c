@@ -115,7 +115,8 @@ static const struct schema_key step_keys[] = {
          "false: the step is skipped, and so are those that need it, unless their own if says "
          "otherwise."),
     STEP("retry", PROCESS, "a mapping such as {limit: 2, delay: 5s}", REF("retry"),
-         "When and how often a failed attempt is repeated."),
+         "When and how often a failed attempt is repeated. Of a service: until it was ready once; "
+         "later it is started again without end."),
     STEP("timeout", BATCH | BIT(KIND_APPROVE), "a duration such as 30s, 5m or 1h30m",
          REF("duration"),
          "Bound of one attempt: TERM, then KILL after grace, to the whole process tree."),
@@ -162,7 +163,9 @@ static const struct schema_key step_keys[] = {
          "What the fetched source must be."),
     STEP("from", BIT(KIND_SELECT) | BIT(KIND_SERVE) | BIT(KIND_AGGREGATE),
          "a step name or a list of step names", REF("name_or_names"),
-         "The steps whose branches are chosen from, or combined."),
+         "The steps whose branches are chosen from, or combined. Of a serve step: the select step "
+         "whose models it serves; without it there is one service and no model. An aggregate of a "
+         "serve step answers requests itself."),
     STEP("metric", BIT(KIND_SELECT), "the name of a metric", REF("string"),
          "A key, or a.b.c, of each candidate's metrics output."),
     STEP("mode", BIT(KIND_SELECT), "max or min", CHOICE("\"max\", \"min\""),
@@ -180,7 +183,7 @@ static const struct schema_key step_keys[] = {
     STEP("method", BIT(KIND_AGGREGATE), "mean, vote, union, concat or best",
          CHOICE("\"mean\", \"vote\", \"union\", \"concat\", \"best\""),
          "mean by element, vote by most frequent, union or concat of lists, best: the best-ranked "
-         "file. Or run: for your own."),
+         "file or model's answer. Or run: for your own."),
     LATER("unpack", BIT(KIND_INGEST), "true: the fetched archive (tar, zip) is unpacked."),
     LATER("pool", ALL, "A pool whose slots the step takes."),
     LATER("slots", ALL, "How many slots of the pool."),

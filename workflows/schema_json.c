@@ -139,8 +139,11 @@ static void add_defaults(struct jsonw *w)
 static bool takes_null(const struct schema_table *t, const char *name)
 {
     static const char *const names[] = {
-        "cache",  "timeout", "grace",  "executor", "workdir",  "pull",   "network",     "if",
-        "inputs", "env",     "labels", "secrets",  "pass_env", "source", "max_parallel"};
+        "cache",    "timeout",  "grace",        "executor",     "workdir",  "pull",
+        "network",  "if",       "inputs",       "env",          "labels",   "secrets",
+        "pass_env", "source",   "max_parallel", "on_promotion", "replicas", "ready",
+        "listen",   "address",  "balance",      "shard_by",     "limits",   "canary",
+        "scale",    "lifetime", "replace",      "wait",         "quorum",   "split"};
 
     for (size_t i = 0; t == &schema_step && i < ARRAY_LEN(names); i++) {
         if (strcmp(names[i], name) == 0)

@@ -10,15 +10,16 @@
 #include <string.h>
 
 static const struct schema_table *const tables[] = {
-    &schema_top,   &schema_step,   &schema_param, &schema_retry, &schema_resources,
-    &schema_cache, &schema_output, &schema_input, &schema_secret};
+    &schema_top,   &schema_step,   &schema_param, &schema_retry,  &schema_resources,
+    &schema_cache, &schema_output, &schema_input, &schema_secret, &schema_wait,
+    &schema_ready, &schema_limits, &schema_rate,  &schema_canary, &schema_scale};
 
 Test(workflows_schema, keys_are_found_and_unknown_ones_are_not)
 {
     cr_expect_str_eq(schema_find(&schema_step, "run")->name, "run");
     cr_expect_null(schema_find(&schema_step, "rum"));
     cr_expect_null(schema_find(&schema_step, ""));
-    cr_expect_eq(schema_find(&schema_step, "replicas")->state, KEY_PLANNED);
+    cr_expect_eq(schema_find(&schema_step, "checkpoint")->state, KEY_PLANNED);
     cr_expect_eq(schema_find(&schema_top, "triggers")->state, KEY_PLANNED);
 }
 
@@ -69,7 +70,8 @@ Test(workflows_schema, json_schema_is_json_with_all_references)
     json_t *step =
         json_object_get(json_object_get(json_object_get(doc, "$defs"), "step"), "properties");
     cr_expect_not_null(json_object_get(step, "run"));
-    cr_expect_null(json_object_get(step, "replicas"), "what is planned is not offered");
+    cr_expect_not_null(json_object_get(step, "replicas"));
+    cr_expect_null(json_object_get(step, "checkpoint"), "what is planned is not offered");
     static const char *const choices[] = {"network", "pull", "mode", "method"};
     for (size_t i = 0; i < ARRAY_LEN(choices); i++) {
         CLEANUP(cleanup_free)
