@@ -35,7 +35,8 @@ static const char *const event_names[EVENT_TYPE_COUNT] = {[EVENT_STARTED] = "sta
                                                           [EVENT_WARNING] = "warning",
                                                           [EVENT_WAITING] = "waiting",
                                                           [EVENT_PROMOTION] = "promotion",
-                                                          [EVENT_SERVING] = "serving"};
+                                                          [EVENT_SERVING] = "serving",
+                                                          [EVENT_AGAIN] = "again"};
 
 static json_t *payload_of(const struct event *e)
 {
@@ -284,6 +285,11 @@ void lines_event(const struct cli *c, struct run *r, struct store *s, const stru
         break;
     case EVENT_SERVING:
         serving_line(c, name, p, out);
+        break;
+    case EVENT_AGAIN:
+        add_status(c, out, TONE_DIM, event_names[e->type], name);
+        sb_printf(out, "  for promotion %lld\n",
+                  (long long)json_integer_value(json_object_get(p, "promotion")));
         break;
     case EVENT_PUBLISH:
     case EVENT_RUN_STARTED:

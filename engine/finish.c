@@ -30,7 +30,7 @@ static void cancel_waiting(struct run *r, uint32_t instance, const char *because
     uint8_t state = r->state.instances[instance].state;
 
     if (i->phase == PHASE_OVER || i->phase == PHASE_RUNNING || i->phase == PHASE_SERVICE ||
-        instance_ended((enum instance_state)state)) {
+        i->phase == PHASE_HELD || instance_ended((enum instance_state)state)) {
         return;
     }
     if (i->phase == PHASE_RETRY && i->task) {

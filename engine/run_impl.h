@@ -35,6 +35,7 @@ enum phase {
     PHASE_RUNNING,   /* holds a slot; has a task */
     PHASE_RETRY,     /* waits for its time; has a task */
     PHASE_SERVICE,   /* a service, from its release to the end of the run */
+    PHASE_HELD,      /* on_promotion: each; has ended for one, and waits for the next */
     PHASE_OVER
 };
 
@@ -68,6 +69,7 @@ struct instance {
     bool warned;       /* of its source: once, however often it is asked */
     bool shared_asked; /* the shared cache was asked for it */
     uint32_t attempts;
+    uint32_t promotion; /* on_promotion: each: which it ran for last */
 };
 
 struct step_state {
@@ -272,6 +274,8 @@ void services_release(struct run *r, uint32_t instance);
 void services_promoted(struct run *r, uint32_t select, const struct promotion *p, bool final);
 /* There will be no (further) promotion in this run. */
 void services_unpromoted(struct run *r, uint32_t select, const char *why);
+/* on_promotion: each: true where the instance, which has ended, runs again or may have to. */
+bool services_hold(struct run *r, uint32_t instance);
 bool services_settled(const struct run *r);             /* each is ready or has ended */
 void services_stop(struct run *r, const char *because); /* those that are not ready yet */
 void services_over(struct run *r, uint32_t step);       /* its instance's state is final */

@@ -339,7 +339,7 @@ void sched_over(struct run *r, uint32_t instance)
     struct step_state *s = step_state_of(r, instance);
     bool found = st->state == INSTANCE_CACHED;
 
-    if (r->instances[instance].phase == PHASE_OVER) {
+    if (r->instances[instance].phase == PHASE_OVER || services_hold(r, instance)) {
         return;
     }
     r->instances[instance].phase = PHASE_OVER;

@@ -15,6 +15,7 @@
 #include "serve/client.h"
 #include "serve/desired.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -91,6 +92,76 @@ static bool is_over(const struct service *s)
 
 /* --- followers --- */
 
+/* The service that an instance of a step with on_promotion: each follows. */
+static struct service *followed(const struct run *r, uint32_t step)
+{
+    const struct step *m = &r->wf->steps[step];
+
+    for (uint32_t k = 0; k < m->n_needs; k++) {
+        if (step_is_service(&r->wf->steps[m->needs[k].step])) {
+            return find_step(r, m->needs[k].step);
+        }
+    }
+    return NULL;
+}
+
+static bool is_final(const struct service *s);
+
+static void again(struct run *r, uint32_t instance, uint32_t promotion)
+{
+    struct instance *i = &r->instances[instance];
+    char payload[40];
+
+    (void)snprintf(payload, sizeof(payload), "{\"promotion\":%u}", promotion);
+    emit(r, EVENT_AGAIN, instance, payload, strlen(payload));
+    i->result = NULL;
+    i->entry = NULL;
+    i->committed = i->dropped = i->warned = i->shared_asked = false;
+    i->attempts = 0;
+    i->promotion = promotion;
+    ask_push(r, instance);
+}
+
+bool services_hold(struct run *r, uint32_t instance)
+{
+    const struct step *m = step_of(r, instance);
+    uint8_t state = r->state.instances[instance].state;
+    bool ran = state == INSTANCE_SUCCEEDED || state == INSTANCE_CACHED || state == INSTANCE_FAILED;
+    const struct service *s = m->on_promotion == ON_PROMOTION_EACH && ran && !r->stopping
+                                  ? followed(r, r->plan->instances[instance].step)
+                                  : NULL;
+
+    if (!s || is_over(s)) {
+        return false;
+    }
+    if (s->live && s->live_promotion != r->instances[instance].promotion) {
+        again(r, instance, s->live_promotion);
+        return true;
+    }
+    if (s->live && is_final(s)) {
+        return false;
+    }
+    r->instances[instance].phase = PHASE_HELD;
+    return true;
+}
+
+/* The service has moved on, or come to its end. */
+static void let_held_go(struct service *s)
+{
+    struct run *r = s->run;
+
+    for (uint32_t k = r->plan->follower_start[s->step]; k < r->plan->follower_start[s->step + 1];
+         k++) {
+        uint32_t f = r->plan->followers[k];
+        for (uint32_t i = r->plan->first[f];
+             r->wf->steps[f].on_promotion == ON_PROMOTION_EACH && i < r->plan->first[f + 1]; i++) {
+            if (r->instances[i].phase == PHASE_HELD) {
+                sched_over(r, i);
+            }
+        }
+    }
+}
+
 static void let_go(struct service *s, bool first)
 {
     struct run *r = s->run;
@@ -99,8 +170,11 @@ static void let_go(struct service *s, bool first)
          k++) {
         uint32_t f = r->plan->followers[k];
         const struct step *m = &r->wf->steps[f];
-        if (services_is_soft(m, s->step) || (m->on_promotion == ON_PROMOTION_FIRST) != first) {
+        if (services_is_soft(m, s->step) || (m->on_promotion != ON_PROMOTION_LAST) != first) {
             continue;
+        }
+        for (uint32_t i = r->plan->first[f]; i < r->plan->first[f + 1]; i++) {
+            r->instances[i].promotion = s->live_promotion;
         }
         if (--r->steps[f].waits == 0) {
             r->released[r->released_end++] = f;
@@ -128,6 +202,7 @@ void services_over(struct run *r, uint32_t step)
 
     if (s) {
         let_all_go(s);
+        let_held_go(s);
         for (struct service *o = r->services->first; o; o = o->next) {
             if (model_of(o)->aggregate && services_is_soft(model_of(o), step)) {
                 advance(o);
@@ -226,6 +301,7 @@ static void settle(struct service *s)
         }
         sched_wake(s->run);
     }
+    let_held_go(s);
 }
 
 static void on_row(struct service *s, const struct service_row *row)
@@ -581,6 +657,7 @@ void services_stop(struct run *r, const char *because)
             emit_because(r, EVENT_CANCELLED, s->instance, because);
             sched_over(r, s->instance);
         }
+        let_held_go(s);
     }
 }
 

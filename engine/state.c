@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The transition table of instances and of the run, and the one function that follows it. A cell holds the next state + 1; 0 means the event is not allowed there. What has ended stays as it
- * is, with one exception: a failure (or a loss) that is tried again. */
+ * is, with two exceptions: a failure (or a loss) that is tried again, and a step that runs once per promotion. */
 #include "engine/state.h"
 
 #include "base/err.h"
@@ -34,6 +34,7 @@ static const char *const event_names[EVENT_TYPE_COUNT] = {
     [EVENT_WAITING] = "waiting",
     [EVENT_PROMOTION] = "promotion",
     [EVENT_SERVING] = "serving",
+    [EVENT_AGAIN] = "again",
 };
 
 #define TO(state) ((state) + 1)
@@ -68,7 +69,8 @@ static const uint8_t transitions[INSTANCE_STATE_COUNT][EVENT_TYPE_COUNT] = {
         {[EVENT_PUBLISH] = TO(INSTANCE_SUCCEEDED), [EVENT_PROMOTION] = TO(INSTANCE_SUCCEEDED)},
     [INSTANCE_CACHED] =
         {[EVENT_PUBLISH] = TO(INSTANCE_CACHED), [EVENT_PROMOTION] = TO(INSTANCE_CACHED)},
-    [INSTANCE_FAILED] = {[EVENT_RETRY] = TO(INSTANCE_RETRYING)},
+    [INSTANCE_FAILED] =
+        {[EVENT_RETRY] = TO(INSTANCE_RETRYING), [EVENT_AGAIN] = TO(INSTANCE_QUEUED)},
     [INSTANCE_LOST] = {[EVENT_RETRY] = TO(INSTANCE_RETRYING)},
 };
 

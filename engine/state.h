@@ -43,6 +43,7 @@ enum event_type {
     EVENT_WAITING, /* {"on":{"run":…,"workflow":…,"step":…},"because":…}: another run works on the same key */
     EVENT_PROMOTION, /* of a select: {"number":…,"reason":"early|final","models":[{"name":…,"slug":…,"metric":…}]} */
     EVENT_SERVING, /* of a service: {"state":"live|failed|…","endpoint":…,"promotion":…,"error":…} */
+    EVENT_AGAIN, /* on_promotion: each, once more: {"promotion":…} */
     EVENT_TYPE_COUNT
 };
 /* One event. `payload` is JSON (or 8 bytes of entry id for EVENT_HIT), borrowed. */

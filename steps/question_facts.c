@@ -30,6 +30,9 @@ static const char *reason_not(const struct step *s)
     if (s->kind == KIND_SERVE || s->kind == KIND_APPROVE || s->kind == KIND_WORKFLOW) {
         return "steps of this kind are never memoized";
     }
+    if (s->on_promotion == ON_PROMOTION_EACH) {
+        return "it runs once per promotion";
+    }
     if (!s->cache.stated && s->finally) {
         return "it stands under `finally`";
     }
