@@ -10,7 +10,7 @@
  *  - actions are packed (pack.h), against the first action of the work document that many share.
  *  - hits lies beside entries, so that housekeeping walks 12 bytes an entry, not the entry. `entry` never repeats (AUTOINCREMENT): runs name entries by it.
  *  - promotions are few, and never removed: their numbers are not used again. `content` is the digest of their models'; barred names models that a rollback took away.
- *  - services: what is wanted and how it stands (serve/desired.h).
+ *  - services: what is wanted and how it stands (serve/desired.h). service_specs: how each of the last promotions was wanted, for a rollback; chosen_by is the select step.
  * The last columns of `runs` are the large ones: what stands before them is read without walking their overflow pages. */
 #include "cache/statements.h"
 
@@ -65,6 +65,9 @@ static const char schema_1[] =
     " port INTEGER NOT NULL, state INTEGER NOT NULL, state_generation INTEGER NOT NULL,"
     " live_generation INTEGER NOT NULL, live_promotion INTEGER NOT NULL, endpoint TEXT, error TEXT,"
     " changed_at INTEGER NOT NULL, UNIQUE(workflow, step)) STRICT;"
+    "CREATE TABLE service_specs(service INTEGER NOT NULL, promotion INTEGER NOT NULL,"
+    " chosen_by TEXT NOT NULL, spec TEXT NOT NULL, PRIMARY KEY(service, promotion))"
+    " STRICT, WITHOUT ROWID;"
     "CREATE TABLE events(run TEXT NOT NULL, seq INTEGER NOT NULL, records BLOB NOT NULL,"
     " PRIMARY KEY(run, seq)) STRICT;";
 

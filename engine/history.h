@@ -29,9 +29,9 @@ struct run_row {
 int history_list(struct store *s, const char *workflow, uint32_t limit,
                  bool (*fn)(const struct run_row *r, void *arg), void *arg, struct err *err);
 /* "latest", "previous" (the run before it of the same workflow), an id or a unique prefix, each with ~N behind it (the Nth run before of its workflow) -> id. ERR_NOT_FOUND, ERR_USAGE (ambiguous). */
+int history_resolve(struct store *s, const char *word, char ret_id[32], struct err *err);
 /* What the run's row says of git, as JSON; NULL: nothing. Lives in `a`. */
 const char *history_git_of(struct store *s, const char *run, struct arena *a);
-int history_resolve(struct store *s, const char *word, char ret_id[32], struct err *err);
 
 struct past_step {
     const char *name, *step, *kind, *executor;

@@ -11,6 +11,7 @@
 #include "cache/statements.h"
 #include "cache/store.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -186,40 +187,69 @@ static int first_row(struct db_row *row, struct arena *a, struct promotion *ret,
     return rc < 0 ? rc : rc == 0 ? 1 : read_row(row, a, ret, err);
 }
 
-int promotion_add(struct db *db, const struct promotion *p, uint32_t *ret_number, bool *ret_new,
-                  struct err *err)
+/* --- writing --- */
+
+struct state {
+    bool there, withdrawn, rollback;
+    char run[64];
+};
+
+static int read_state(struct db *db, const char *workflow, const char *step, uint32_t number,
+                      struct state *ret, struct err *err)
+{
+    CLEANUP(db_row_done) struct db_row *row = NULL;
+    struct state s = {0};
+
+    int rc = db_query(db, SQL_PROMOTION_STATE, &row, err, "tti", workflow, step, (int64_t)number);
+    rc = rc < 0 ? rc : db_step(row, err);
+    if (rc == 1) {
+        s.there = true;
+        s.withdrawn = db_i64(row, 0) != 0;
+        s.rollback = text_eq(db_text(row, 1), promotion_reason_names[PROMOTED_ROLLBACK]);
+        (void)snprintf(s.run, sizeof(s.run), "%s", db_text(row, 2));
+    }
+    if (rc >= 0) {
+        *ret = s;
+    }
+    return rc < 0 ? rc : 0;
+}
+
+/* The newest that stands: its number (0: none) and content. */
+static int read_newest(struct db *db, const char *workflow, const char *step, uint32_t *ret_number,
+                       struct digest *ret_content, struct err *err)
+{
+    CLEANUP(db_row_done) struct db_row *row = NULL;
+    size_t len = 0;
+
+    *ret_number = 0;
+    int rc = db_query(db, SQL_PROMOTION_NEWEST, &row, err, "tt", workflow, step);
+    rc = rc < 0 ? rc : db_step(row, err);
+    if (rc == 1) {
+        const void *content = db_blob(row, 6, &len);
+        *ret_number = (uint32_t)db_i64(row, 2);
+        *ret_content = (struct digest){0};
+        if (len == sizeof(*ret_content)) {
+            memcpy(ret_content, content, len);
+        }
+    }
+    return rc < 0 ? rc : 0;
+}
+
+static int insert(struct db *db, const struct promotion *p, uint32_t *ret_number, struct err *err)
 {
     CLEANUP(sb_done) struct str models = {0};
     struct db_row *row = NULL;
     struct jsonw w;
-    int64_t newest = 0;
-    bool same = false, later = false;
+    int64_t last = 0;
 
-    int rc = db_query(db, SQL_PROMOTION_NEWEST_ANY, &row, err, "tt", p->workflow, p->step);
+    int rc = db_query(db, SQL_PROMOTION_LAST, &row, err, "tt", p->workflow, p->step);
     rc = rc < 0 ? rc : db_step(row, err);
     if (rc == 1) {
-        size_t len = 0;
-        const void *content = db_blob(row, 6, &len);
-        const char *reason = db_text(row, 5);
-        newest = db_i64(row, 2);
-        same = db_i64(row, 7) == 0 && len == sizeof(p->content) &&
-               memcmp(content, &p->content, len) == 0;
-        /* Ids sort by time: the choice of a run that started later stands. */
-        later = strcmp(db_text(row, 4), p->run) > 0 && p->reason != PROMOTED_ROLLBACK &&
-                strcmp(reason, promotion_reason_names[PROMOTED_ROLLBACK]) != 0;
+        last = db_i64(row, 0);
     }
     db_row_done(&row);
     if (rc < 0) {
         return rc;
-    }
-    if (same) {
-        *ret_number = (uint32_t)newest;
-        *ret_new = false;
-        return 0;
-    }
-    if (later) {
-        return err_set(err, ERR_BUSY, 0,
-                       "a run that started later has promoted models of '%s' meanwhile", p->step);
     }
     jw_init(&w, &models, false);
     jw_array(&w);
@@ -227,16 +257,148 @@ int promotion_add(struct db *db, const struct promotion *p, uint32_t *ret_number
         promoted_model_json(&p->models[n], &w);
     }
     jw_end_array(&w);
-    rc = (int)db_run(db, SQL_PROMOTION_INSERT, err, "ttiittbt", p->workflow, p->step, newest + 1,
+    rc = (int)db_run(db, SQL_PROMOTION_INSERT, err, "ttiittbt", p->workflow, p->step, last + 1,
                      p->at_ms, p->run, promotion_reason_names[p->reason], (const void *)&p->content,
                      sizeof(p->content), sb_text(&models));
     if (rc < 0) {
         return rc;
     }
-    *ret_number = (uint32_t)newest + 1;
-    *ret_new = true;
+    *ret_number = (uint32_t)last + 1;
     return 0;
 }
+
+/* 1: a model of it is barred. */
+static int any_barred(struct db *db, const struct promotion *p, struct err *err)
+{
+    int rc = 0;
+
+    for (uint32_t n = 0; n < p->n_models && rc == 0; n++) {
+        CLEANUP(db_row_done) struct db_row *row = NULL;
+        rc = db_query(db, SQL_BARRED_GET, &row, err, "ttb", p->workflow, p->step,
+                      (const void *)&p->models[n].content, sizeof(struct digest));
+        rc = rc < 0 ? rc : db_step(row, err);
+    }
+    return rc;
+}
+
+int promotion_add(struct db *db, const struct promotion *p, uint32_t after, uint32_t *ret_number,
+                  enum promotion_outcome *ret, struct err *err)
+{
+    struct digest content;
+    struct state state;
+    uint32_t newest;
+    int rc = read_newest(db, p->workflow, p->step, &newest, &content, err);
+
+    rc = rc < 0 ? rc : read_state(db, p->workflow, p->step, newest, &state, err);
+    if (rc < 0) {
+        return rc;
+    }
+    if (newest > 0 && digest_eq(&content, &p->content)) {
+        *ret_number = newest;
+        *ret = PROMOTION_SAME;
+        return 0;
+    }
+    /* Ids sort by time: the choice of a run that started later stands, unless a person took it away. */
+    if (newest > 0 && !state.rollback && strcmp(state.run, p->run) > 0) {
+        return err_set(err, ERR_BUSY, 0,
+                       "run %s, which started later, has promoted models of '%s' meanwhile: its "
+                       "choice stays",
+                       state.run, p->step);
+    }
+    rc = newest != after ? 1 : any_barred(db, p, err);
+    if (rc == 0) {
+        rc = insert(db, p, ret_number, err);
+        *ret = rc == 0 ? PROMOTION_NEW : *ret;
+    } else if (rc == 1) {
+        *ret = PROMOTION_STALE;
+        rc = 0;
+    }
+    return rc;
+}
+
+static bool has_content(const struct promotion *p, const struct digest *content)
+{
+    for (uint32_t n = 0; n < p->n_models; n++) {
+        if (digest_eq(&p->models[n].content, content)) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static int bar_models(struct db *db, const struct promotion *from, const struct promotion *to,
+                      struct err *err)
+{
+    int64_t n = 0;
+
+    for (uint32_t k = 0; k < from->n_models && n >= 0; k++) {
+        const struct promoted_model *m = &from->models[k];
+        if (!has_content(to, &m->content)) {
+            n = db_run(db, SQL_BARRED_PUT, err, "ttbti", from->workflow, from->step,
+                       (const void *)&m->content, sizeof(m->content), m->name,
+                       (int64_t)from->number);
+        }
+    }
+    for (uint32_t k = 0; k < to->n_models && n >= 0; k++) {
+        n = db_run(db, SQL_BARRED_DROP, err, "ttb", to->workflow, to->step,
+                   (const void *)&to->models[k].content, sizeof(struct digest));
+    }
+    return n < 0 ? (int)n : 0;
+}
+
+int promotion_rollback(struct db *db, const struct promotion *from, const struct promotion *to,
+                       int64_t at_ms, uint32_t *ret_number, struct err *err)
+{
+    struct promotion p = *to;
+    struct digest content;
+    uint32_t newest;
+    int rc = read_newest(db, from->workflow, from->step, &newest, &content, err);
+
+    if (rc == 0 && newest != from->number) {
+        rc = err_set(err, ERR_BUSY, 0,
+                     "models of '%s' were promoted just now: promotion %u has taken the place of "
+                     "%u; look at `wf models` and roll back again",
+                     from->step, newest, from->number);
+    }
+    rc = rc < 0 ? rc : bar_models(db, from, to, err);
+    if (rc == 0) {
+        rc = (int)db_run(db, SQL_PROMOTION_WITHDRAW, err, "tti", from->workflow, from->step,
+                         (int64_t)from->number);
+    }
+    if (rc < 0) {
+        return rc;
+    }
+    p.at_ms = at_ms;
+    p.reason = PROMOTED_ROLLBACK;
+    p.withdrawn = false;
+    return insert(db, &p, ret_number, err);
+}
+
+int promotion_stands(struct db *db, const char *workflow, const char *step, uint32_t number,
+                     bool *ret, struct err *err)
+{
+    struct state state;
+    int rc = read_state(db, workflow, step, number, &state, err);
+
+    if (rc == 0) {
+        *ret = state.there && !state.withdrawn;
+    }
+    return rc;
+}
+
+int promotion_allow(struct db *db, const char *workflow, const char *step, const char *name,
+                    uint32_t *ret_count, struct err *err)
+{
+    int64_t n = db_run(db, SQL_BARRED_FORGET, err, "ttt", workflow, step, name);
+
+    if (n < 0) {
+        return (int)n;
+    }
+    *ret_count = (uint32_t)n;
+    return 0;
+}
+
+/* --- reading --- */
 
 int promotion_newest(struct store *s, const char *workflow, const char *step, struct arena *a,
                      struct promotion *ret, struct err *err)
@@ -303,17 +465,62 @@ int promotions_of_run(struct store *s, const char *workflow, const char *run, st
     return rc < 0 ? rc : each(row, a, fn, arg, err);
 }
 
-int promotion_barred(struct store *s, const char *workflow, const char *step,
-                     const struct digest *model, bool *ret, struct err *err)
+int promotions_before(struct store *s, const char *workflow, const char *step, uint32_t number,
+                      struct arena *a, int (*fn)(const struct promotion *p, void *arg), void *arg,
+                      struct err *err)
 {
     CLEANUP(db_row_done) struct db_row *row = NULL;
 
-    int rc = db_query(store_db(s), SQL_BARRED_GET, &row, err, "ttb", workflow, step,
-                      (const void *)model, sizeof(*model));
-    rc = rc < 0 ? rc : db_step(row, err);
-    if (rc >= 0) {
-        *ret = rc == 1;
-        rc = 0;
+    if (!store_db(s)) {
+        return 0;
+    }
+    int rc = db_query(store_db(s), SQL_PROMOTION_BEFORE, &row, err, "tti", workflow, step,
+                      (int64_t)number);
+    return rc < 0 ? rc : each(row, a, fn, arg, err);
+}
+
+int promotion_steps_each(struct store *s,
+                         int (*fn)(const char *workflow, const char *step, void *arg), void *arg,
+                         struct err *err)
+{
+    CLEANUP(db_row_done) struct db_row *row = NULL;
+
+    if (!store_db(s)) {
+        return 0;
+    }
+    int rc = db_query(store_db(s), SQL_PROMOTION_STEPS, &row, err, "");
+    while (rc >= 0 && (rc = db_step(row, err)) > 0) {
+        rc = fn(db_text(row, 0), db_text(row, 1), arg);
+        if (rc != 0) {
+            return rc;
+        }
+    }
+    return rc;
+}
+
+int barred_each(struct store *s, const char *workflow, const char *step,
+                int (*fn)(const struct barred_model *b, void *arg), void *arg, struct err *err)
+{
+    CLEANUP(db_row_done) struct db_row *row = NULL;
+
+    if (!store_db(s)) {
+        return 0;
+    }
+    int rc = db_query(store_db(s), SQL_BARRED_LIST, &row, err, "tt", workflow, step);
+    while (rc >= 0 && (rc = db_step(row, err)) > 0) {
+        size_t len = 0;
+        const void *model = db_blob(row, 2, &len);
+        struct barred_model b = {.workflow = db_text(row, 0),
+                                 .step = db_text(row, 1),
+                                 .name = db_text(row, 3),
+                                 .number = (uint32_t)db_i64(row, 4)};
+        if (len == sizeof(b.model)) {
+            memcpy(&b.model, model, len);
+        }
+        rc = fn(&b, arg);
+        if (rc != 0) {
+            return rc;
+        }
     }
     return rc;
 }

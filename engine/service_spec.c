@@ -317,6 +317,7 @@ static int fill_serve(struct making *m, const struct promotion *p, struct servic
         rc = make_model(m, p, n, &models[n], err);
     }
     ret->promotion = p ? p->number : 0;
+    ret->select = p ? p->step : NULL;
     ret->n_models = count;
     ret->models = models;
     ret->listen = o->listen;

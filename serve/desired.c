@@ -10,6 +10,7 @@
 #include "cache/statements.h"
 #include "cache/store.h"
 
+#include <stdlib.h>
 #include <string.h>
 
 const char *const service_state_names[SERVICE_STATE_COUNT] = {
@@ -60,6 +61,18 @@ static bool is_same(const struct present *p, const struct service_spec *s)
     return same;
 }
 
+/* A rollback wants it again as it was. */
+static int keep_spec(struct db *db, int64_t id, const struct service_spec *s, const char *json,
+                     struct err *err)
+{
+    if (s->promotion == 0 || !s->select) {
+        return 0;
+    }
+    int64_t n =
+        db_run(db, SQL_SERVICE_SPEC_PUT, err, "iitt", id, (int64_t)s->promotion, s->select, json);
+    return n < 0 ? (int)n : 0;
+}
+
 int desired_want(struct db *db, const struct service_spec *s, int64_t *ret_id,
                  int64_t *ret_generation, struct err *err)
 {
@@ -77,9 +90,13 @@ int desired_want(struct db *db, const struct service_spec *s, int64_t *ret_id,
         if (n < 0) {
             return (int)n;
         }
-        *ret_id = db_last_id(db);
-        *ret_generation = 1;
-        return 0;
+        int64_t id = db_last_id(db);
+        rc = keep_spec(db, id, s, sb_text(&json), err);
+        if (rc == 0) {
+            *ret_id = id;
+            *ret_generation = 1;
+        }
+        return rc;
     }
     if (p.wanted && p.run && s->run && strcmp(s->run, p.run) < 0) {
         return err_set(err, ERR_BUSY, 0,
@@ -93,8 +110,9 @@ int desired_want(struct db *db, const struct service_spec *s, int64_t *ret_id,
     }
     int64_t n =
         db_run(db, SQL_SERVICE_WANT, err, "ittii", p.id, sb_text(&json), s->run, keep, port);
-    if (n < 0) {
-        return (int)n;
+    rc = n < 0 ? (int)n : keep_spec(db, p.id, s, sb_text(&json), err);
+    if (rc < 0) {
+        return rc;
     }
     *ret_id = p.id;
     *ret_generation = p.generation + 1;
@@ -176,4 +194,20 @@ int desired_each(struct store *s, struct arena *a,
         }
     }
     return rc;
+}
+
+int desired_spec(struct store *s, int64_t id, const char *select, uint32_t promotion,
+                 struct arena *a, const char **ret, struct err *err)
+{
+    CLEANUP(db_row_done) struct db_row *row = NULL;
+    if (!store_db(s)) {
+        return 1;
+    }
+    int rc = db_query(store_db(s), SQL_SERVICE_SPEC_GET, &row, err, "iit", id, (int64_t)promotion,
+                      select);
+    rc = rc < 0 ? rc : db_step(row, err);
+    if (rc > 0) {
+        *ret = arena_strdup(a, db_text(row, 0));
+    }
+    return rc < 0 ? rc : rc == 0;
 }

@@ -46,6 +46,9 @@ struct service_row {
  * with ERR_BUSY: a run that started earlier never replaces the choice of one that started later (run ids sort by time). */
 int desired_want(struct db *db, const struct service_spec *s, int64_t *ret_id,
                  int64_t *ret_generation, struct err *err);
+/* How service `id` was wanted with a promotion that `select` had made, as JSON; 1: that is not known (any more). The caller's connection. */
+int desired_spec(struct store *s, int64_t id, const char *select, uint32_t promotion,
+                 struct arena *a, const char **ret, struct err *err);
 /* Not wanted any more. `run` not NULL: only if that run owns it. */
 int desired_down(struct db *db, int64_t id, const char *run, struct err *err);
 /* The supervisor's columns. */

@@ -180,6 +180,7 @@ void spec_encode(const struct service_spec *s, struct str *out)
     jw_kv_text(&w, "step", s->step);
     put_text(&w, "run", s->run);
     put_i64(&w, "promotion", s->promotion);
+    put_text(&w, "select", s->select);
     put_text(&w, "host", s->listen.host);
     put_i64(&w, "port", s->listen.port);
     put_limits(&w, &s->limits);
@@ -432,6 +433,7 @@ int spec_decode(const char *json, size_t len, struct arena *a, struct service_sp
     s.step = need_text(&r, o, "step");
     s.run = get_text(&r, o, "run");
     s.promotion = get_u32(&r, o, "promotion");
+    s.select = get_text(&r, o, "select");
     s.listen.host = get_text(&r, o, "host");
     s.listen.port = (uint16_t)get_int(&r, o, "port", UINT16_MAX);
     s.limits.concurrent = get_u32(&r, limits, "concurrent");

@@ -59,6 +59,7 @@ struct service_spec {
     const char *workflow, *step;
     const char *run;    /* that wants it */
     uint32_t promotion; /* 0: it has no models to choose from */
+    const char *select; /* the step that chose them; NULL: none */
     struct listen_options listen;
     struct limit_options limits; /* tokens: unused, see tokens_file */
     const char *tokens_file;     /* absolute, NULL */

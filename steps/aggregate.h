@@ -29,15 +29,9 @@ int from_collect(const struct world *w, const struct instance_ref *i, struct are
 /* The choice as the value `models`: JSON in `out`. */
 int select_choose(const struct world *w, const struct instance_ref *i, const struct from_list *from,
                   struct arena *a, struct str *out, struct err *err);
-/* The candidates of a select step that have succeeded so far, have a usable metric and pass its thresholds, best first; ties in matrix order. Lives in `a`. */
-struct ranked {
-    uint32_t step, row;
-    const struct result *result;
-    double metric;
-    const char *metrics_json;
-};
-int select_rank(const struct world *w, const struct instance_ref *i, struct arena *a,
-                struct ranked **ret, size_t *ret_count, struct err *err);
+/* The metric of a candidate with these metrics (a JSON object; NULL: none). False: it has no usable one, or one beyond the thresholds. `a`: for what is read on the way. */
+bool select_metric(const struct select_options *o, const char *metrics, struct arena *a,
+                   double *ret);
 /* Combines documents (JSON texts, in order) by a method other than best. `names` are for messages. Pure; any thread. */
 int aggregate_combine(enum method method, const struct slice *documents, const char *const *names,
                       size_t count, struct str *out, struct err *err);

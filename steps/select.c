@@ -151,6 +151,11 @@ static bool usable(const struct value *v)
     return v && v->type == VALUE_NUMBER && isfinite(v->number);
 }
 
+static bool within(const struct select_options *o, double v)
+{
+    return (!o->has_at_least || v >= o->at_least) && (!o->has_at_most || v <= o->at_most);
+}
+
 static int by_metric(const void *a, const void *b)
 {
     const struct candidate *left = a, *right = b;
@@ -216,7 +221,7 @@ static size_t collect(const struct world *w, const struct select_options *o,
             continue;
         }
         double v = ret[count].metric->number;
-        if ((!o->has_at_least || v >= o->at_least) && (!o->has_at_most || v <= o->at_most)) {
+        if (within(o, v)) {
             count++;
             tally->passed++;
         } else if (!tally->best || (o->min ? v < tally->best_metric : v > tally->best_metric)) {
@@ -284,39 +289,18 @@ int select_choose(const struct world *w, const struct instance_ref *i, const str
 
 /* --- for promotions --- */
 
-static const char *json_text(const struct value *v, struct arena *a)
+bool select_metric(const struct select_options *o, const char *metrics, struct arena *a,
+                   double *ret)
 {
-    CLEANUP(sb_done) struct str out = {0};
-    struct jsonw w;
+    struct value all;
 
-    jw_init(&w, &out, false);
-    value_json(v, &w);
-    return arena_strndup(a, sb_text(&out), out.len);
-}
-
-int select_rank(const struct world *w, const struct instance_ref *i, struct arena *a,
-                struct ranked **ret, size_t *ret_count, struct err *err)
-{
-    const struct select_options *o = w->wf->steps[i->step].select;
-    struct tally tally = {0};
-    struct from_list from;
-    int rc = from_collect(w, i, a, &from, err);
-
-    if (rc != 0) {
-        return rc;
+    if (!metrics || value_parse_json(metrics, strlen(metrics), a, &all, NULL) != 0) {
+        return false;
     }
-    struct candidate *all = arena_calloc(a, from.count + 1, sizeof(*all));
-    size_t count = collect(w, o, &from, a, all, &tally);
-    struct ranked *list = arena_calloc(a, count + 1, sizeof(*list));
-    qsort(all, count, sizeof(*all), by_metric);
-    for (size_t n = 0; n < count; n++) {
-        list[n] = (struct ranked){.step = all[n].item->step,
-                                  .row = all[n].item->row,
-                                  .result = all[n].item->result,
-                                  .metric = all[n].metric->number,
-                                  .metrics_json = json_text(&all[n].metrics, a)};
+    const struct value *v = find_metric(&all, o->metric);
+    if (!usable(v) || !within(o, v->number)) {
+        return false;
     }
-    *ret = list;
-    *ret_count = count;
-    return 0;
+    *ret = v->number;
+    return true;
 }
