@@ -2,7 +2,7 @@
 /* live/claims: the last 8 bytes of the id of the run that came last, and nothing else; its locks are all that counts. A run makes live/RUN, writes its mark, then looks who else is in live/: of two
  * that come at once each either sees the other there or finds another mark than its own. The head of a key, cut to 62 bits, is the byte that is locked; two keys that share it only wait for each other.
  * live/RUN: records of 256 bytes. The first is the run's: workflow, and the run and step that started it, if any; each other one is a claim: head, when it was taken, name. A record is not wiped when its claim ends, only used
- * again: of several with one head the youngest is the holder's, because the lock had one owner at a time. */
+ * again: of several with one head the youngest is the holder's, because the lock had one owner at a time. One with a negative head is a wait for that claim, and wiped when it ends. */
 #include "engine/claims.h"
 
 #include "base/err.h"
@@ -28,10 +28,11 @@ enum {
     MARK = 8,
     MAX_RECORDS = 1 << 16, /* of a run: what stands behind them is not looked at */
     MAX_DEPTH = 32,        /* of runs that were started by steps */
+    MAX_CIRCLE = 256,      /* claims on the way of a circle of waits */
 };
 
 struct claim_record {
-    int64_t head;     /* 0: none */
+    int64_t head;     /* 0: none; negative: waited for */
     int64_t taken_us; /* of the machine's clock that never goes back */
     char name[CLAIM_TEXT];
 };
@@ -44,7 +45,7 @@ _Static_assert(sizeof(struct claim_record) == 256, "records have one size");
 _Static_assert(sizeof(struct run_record) == 256, "records have one size");
 
 struct held {
-    int64_t head; /* 0: free */
+    int64_t head; /* 0: free; negative: waited for */
     uint32_t instance;
 };
 struct claims {
@@ -204,31 +205,38 @@ static void write_record(struct claims *c, size_t at, const struct claim_record 
     }
 }
 
+static void note(struct claims *c, int64_t head, uint32_t instance, const char *name)
+{
+    struct claim_record r = {.head = head, .taken_us = mono_us()};
+    size_t at = 0;
+
+    while (at < c->held.len && c->held.items[at].head != 0) {
+        at++;
+    }
+    if (at == c->held.len) {
+        (void)vec_push(&c->held);
+    }
+    c->held.items[at] = (struct held){head, instance};
+    copy_cut(r.name, sizeof(r.name), name);
+    write_record(c, at, &r);
+}
+
 bool claims_take(struct claims *c, const struct digest *key, uint32_t instance, const char *name)
 {
-    struct claim_record r = {.head = head_of(key), .taken_us = mono_us()};
-    size_t at = c->held.len;
+    int64_t head = head_of(key);
 
     if (c->fd < 0) {
         return true;
     }
     for (size_t i = 0; i < c->held.len; i++) {
-        if (c->held.items[i].head == r.head) {
+        if (c->held.items[i].head == head) {
             return true; /* one lock has one owner: the instance that took it first */
         }
-        if (c->held.items[i].head == 0) {
-            at = i;
-        }
     }
-    if (lock(c, F_OFD_SETLK, F_WRLCK, r.head) != 0) {
+    if (lock(c, F_OFD_SETLK, F_WRLCK, head) != 0) {
         return false;
     }
-    if (at == c->held.len) {
-        (void)vec_push(&c->held);
-    }
-    c->held.items[at] = (struct held){r.head, instance};
-    copy_cut(r.name, sizeof(r.name), name);
-    write_record(c, at, &r);
+    note(c, head, instance, name);
     FAILPOINT("claims.taken");
     return true;
 }
@@ -237,7 +245,7 @@ void claims_release(struct claims *c, uint32_t instance)
 {
     for (size_t i = 0; i < c->held.len; i++) {
         struct held *h = &c->held.items[i];
-        if (h->head != 0 && h->instance == instance) {
+        if (h->head > 0 && h->instance == instance) {
             if (c->fd >= 0) {
                 (void)lock(c, F_OFD_SETLK, F_UNLCK, h->head);
             }
@@ -247,9 +255,35 @@ void claims_release(struct claims *c, uint32_t instance)
     }
 }
 
+static bool head_held(struct claims *c, int64_t head)
+{
+    return c->fd >= 0 && lock(c, F_OFD_GETLK, F_WRLCK, head) != 0;
+}
+
 bool claims_held(struct claims *c, const struct digest *key)
 {
-    return c->fd >= 0 && lock(c, F_OFD_GETLK, F_WRLCK, head_of(key)) != 0;
+    return head_held(c, head_of(key));
+}
+
+void claims_wait(struct claims *c, const struct digest *key, uint32_t instance, const char *name)
+{
+    if (c->fd >= 0) {
+        note(c, -head_of(key), instance, name);
+    }
+}
+
+void claims_unwait(struct claims *c, uint32_t instance)
+{
+    static const struct claim_record none = {0};
+
+    for (size_t i = 0; i < c->held.len; i++) {
+        struct held *h = &c->held.items[i];
+        if (h->head < 0 && h->instance == instance) {
+            h->head = 0;
+            write_record(c, i, &none);
+            return;
+        }
+    }
 }
 
 /* --- who --- */
@@ -299,28 +333,56 @@ static bool claim_in(const struct claims *c, const char *run, int64_t head, int6
     return found;
 }
 
-bool claims_who(struct claims *c, const struct digest *key, struct claim_holder *ret)
+/* The other runs that lie in live/. */
+static void each_run(const struct claims *c, void (*fn)(const char *run, void *arg), void *arg)
 {
     CLEANUP(cleanup_free) char *path = store_path(c->store, "live");
-    DIR *live = claims_held(c, key) ? opendir(path) : NULL;
-    int64_t youngest_us = -1;
-    bool found = false;
+    DIR *live = opendir(path);
 
     for (struct dirent *e; live && (e = readdir(live)) != NULL;) {
-        found |= strlen(e->d_name) == ID_LEN && id_time_ms(e->d_name) >= 0 &&
-                 strcmp(e->d_name, c->run) != 0 &&
-                 claim_in(c, e->d_name, head_of(key), &youngest_us, ret);
+        if (strlen(e->d_name) == ID_LEN && id_time_ms(e->d_name) >= 0 &&
+            strcmp(e->d_name, c->run) != 0) {
+            fn(e->d_name, arg);
+        }
     }
     if (live) {
         closedir(live);
     }
-    return found;
 }
 
-/* By what was handed down: the run that started this one, and so on upwards. */
-static bool ours_by_name(const struct claims *c, const struct claim_holder *holder)
+struct asked {
+    const struct claims *c;
+    int64_t head, youngest_us;
+    struct claim_holder *ret;
+    bool found;
+};
+
+static void look_for_holder(const char *run, void *arg)
 {
-    struct run_record at = c->self;
+    struct asked *x = arg;
+
+    x->found |= claim_in(x->c, run, x->head, &x->youngest_us, x->ret);
+}
+
+static bool holder_of(struct claims *c, int64_t head, struct claim_holder *ret)
+{
+    struct asked x = {.c = c, .head = head, .youngest_us = -1, .ret = ret};
+
+    if (head_held(c, head)) {
+        each_run(c, look_for_holder, &x);
+    }
+    return x.found;
+}
+
+bool claims_who(struct claims *c, const struct digest *key, struct claim_holder *ret)
+{
+    return holder_of(c, head_of(key), ret);
+}
+
+/* By what was handed down: was a run started by the holder's step, or by a run that was, and so on upwards? */
+static bool below_by_name(const struct claims *c, struct run_record at,
+                          const struct claim_holder *holder)
+{
     char step[sizeof(at.parent_step)];
 
     copy_cut(step, sizeof(step), holder->step);
@@ -350,14 +412,84 @@ static bool ours_by_process(const struct claims *c, const struct claim_holder *h
     return false;
 }
 
-bool claims_ours(struct claims *c, const struct digest *key)
+/* Was this run started by a step at all? */
+static bool is_below(struct claims *c)
 {
-    struct claim_holder holder;
-
     if (!c->have_ancestors) {
         c->have_ancestors = true;
         ancestors_find(&c->ancestors);
     }
-    return (c->self.parent[0] || c->ancestors.v.len > 0) && claims_who(c, key, &holder) &&
-           (ours_by_name(c, &holder) || ours_by_process(c, &holder));
+    return c->self.parent[0] || c->ancestors.v.len > 0;
+}
+
+static bool ours(const struct claims *c, const struct claim_holder *holder)
+{
+    return below_by_name(c, c->self, holder) || ours_by_process(c, holder);
+}
+
+bool claims_ours(struct claims *c, const struct digest *key)
+{
+    struct claim_holder holder;
+
+    return is_below(c) && claims_who(c, key, &holder) && ours(c, &holder);
+}
+
+/* --- circles --- */
+
+struct circle {
+    const struct claims *c;
+    const struct claim_holder *holder;
+    VEC(int64_t) heads; /* waited for, on the way */
+};
+
+static void add_head(struct circle *x, int64_t head)
+{
+    for (size_t i = 0; i < x->heads.len; i++) {
+        if (x->heads.items[i] == head) {
+            return;
+        }
+    }
+    if (x->heads.len < MAX_CIRCLE) {
+        *vec_push(&x->heads) = head;
+    }
+}
+
+/* What a run waits for that the holder's step has started. */
+static void add_waits(const char *run, void *arg)
+{
+    struct circle *x = arg;
+    CLEANUP(cleanup_close) int fd = -1;
+    struct run_record self;
+    struct claim_record r;
+
+    if (!store_is_live(x->c->store, run) || !read_run(x->c, run, &fd, &self) ||
+        !below_by_name(x->c, self, x->holder)) {
+        return;
+    }
+    for (off_t at = 1;
+         at < MAX_RECORDS && pread(fd, &r, sizeof(r), at * (off_t)sizeof(r)) == sizeof(r); at++) {
+        if (r.head < 0) {
+            add_head(x, -r.head);
+        }
+    }
+}
+
+bool claims_circle(struct claims *c, const struct digest *key)
+{
+    struct claim_holder holder;
+    struct circle x = {.c = c, .holder = &holder};
+    bool found = false;
+
+    if (c->fd < 0 || !is_below(c)) {
+        return false; /* nobody's step waits for our end */
+    }
+    add_head(&x, head_of(key));
+    for (size_t i = 0; i < x.heads.len && !found; i++) {
+        if (holder_of(c, x.heads.items[i], &holder)) {
+            found = ours(c, &holder);
+            each_run(c, add_waits, &x);
+        }
+    }
+    vec_done(&x.heads);
+    return found;
 }

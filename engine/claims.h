@@ -7,7 +7,7 @@
  *
  * The rule that makes it whole: the cache is asked *after* the claim is taken (whoever had it before committed first, then let go). A run that was alone all the while may spare itself that.
  * No waiter can be waited for by whom it waits for: a claim is held by a running attempt alone, which needs no other claim to end. The exception, a step that starts `wf` itself on this store, is
- * found by claims_ours(). It saves work and is never needed for truth: where locks cannot be had, everything is "taken". Loop thread only; nothing here blocks. */
+ * found by claims_ours(), and two such steps whose runs wait for each other's by claims_circle(). It saves work and is never needed for truth: where locks cannot be had, everything is "taken". Loop thread only; nothing here blocks. */
 #ifndef WF_ENGINE_CLAIMS_H
 #define WF_ENGINE_CLAIMS_H
 
@@ -41,5 +41,11 @@ bool claims_held(struct claims *c, const struct digest *key);
 bool claims_who(struct claims *c, const struct digest *key, struct claim_holder *ret);
 /* The holder is a step that this very run was started by, at any depth: waiting for it would never end. Told by WF_RUN and WF_STEP, or where those were wiped, by the processes above. */
 bool claims_ours(struct claims *c, const struct digest *key);
+/* An instance waits for another's claim: told to those that may wait for us, until claims_unwait(). */
+void claims_wait(struct claims *c, const struct digest *key, uint32_t instance, const char *name);
+void claims_unwait(struct claims *c, uint32_t instance); /* harmless without one */
+/* The holder has started a run that waits, directly or through others, for a step that this very run was started by: none of them would ever end. Of those in the circle at least the one that asks last, after its
+ * claims_wait(), is told so. Reads live/. */
+bool claims_circle(struct claims *c, const struct digest *key);
 
 #endif

@@ -3,7 +3,7 @@
  * waits a timer looks whether the claims are free, soon after the beginning of a wait and then more seldom. Whoever finds its claim free is asked again from the beginning: it hits what was made, or, where nothing was stored
  * (the other failed, was cancelled, died), one of those that wait takes over.
  *
- * What waits holds neither a slot nor a claim, so that two runs never wait for each other; its timeout has not begun; a signal cancels it like any other that is queued. */
+ * What waits holds neither a slot nor a claim, so that two runs never wait for each other (unless their own steps have started them: then the circle is found, and left by doing the work here too); its timeout has not begun; a signal cancels it like any other that is queued. */
 #include "base/err.h"
 #include "base/json.h"
 #include "base/loop.h"
@@ -35,6 +35,7 @@ struct flight {
     struct timer *timer;
     bool timing;
     VEC(struct wait) waits;
+    VEC(uint32_t) through; /* instances that waited in a circle, and wait no more */
 };
 
 /* Results of one source are found by its identity, whatever its content is now. */
@@ -65,6 +66,7 @@ void flight_close(struct run *r)
         wait_done(&f->waits.items[i]);
     }
     vec_done(&f->waits);
+    vec_done(&f->through);
     timer_free(f->timer);
     claims_free(f->claims);
     free(f);
@@ -82,6 +84,11 @@ enum flight_word flight_claim(struct task *t)
     }
     if (claims_take(c, claimed(&t->question), t->instance, name)) {
         return claims_alone(c) ? FLIGHT_ALONE : FLIGHT_FREE;
+    }
+    for (size_t i = 0; i < r->flight->through.len; i++) {
+        if (r->flight->through.items[i] == t->instance) {
+            return FLIGHT_FREE;
+        }
     }
     if (claims_ours(c, claimed(&t->question))) {
         CLEANUP(cleanup_free)
@@ -123,16 +130,39 @@ static void emit_waiting(struct run *r, const struct wait *w, const struct claim
     emit(r, EVENT_WAITING, w->instance, sb_text(&out), out.len);
 }
 
+static bool is_time_to_tell(const struct wait *w, int64_t now)
+{
+    return now - w->since_us >= TELL_MS * 1000 &&
+           (w->looked_us == 0 || now - w->looked_us >= TELL_AGAIN_MS * 1000);
+}
+
+/* True: whom it waits for waits for us. */
+static bool in_circle(struct run *r, const struct wait *w)
+{
+    struct claims *c = r->flight->claims;
+    const char *name = r->plan->instances[w->instance].name;
+
+    if (w->looked_us == 0) {
+        claims_wait(c, &w->key, w->instance, name);
+    }
+    if (!claims_circle(c, &w->key)) {
+        return false;
+    }
+    CLEANUP(cleanup_free)
+    char *text = xasprintf("%s is worked on by a step whose own run waits for the step that "
+                           "started this one: it is done here as well, without waiting for that",
+                           name);
+    emit_warning(r, w->instance, text);
+    *vec_push(&r->flight->through) = w->instance;
+    return true;
+}
+
 /* Says whom it waits for; again when that is another one by now. */
 static void tell(struct run *r, struct wait *w, int64_t now)
 {
     struct claim_holder who;
     bool known;
 
-    if (now - w->since_us < TELL_MS * 1000 ||
-        (w->looked_us != 0 && now - w->looked_us < TELL_AGAIN_MS * 1000)) {
-        return;
-    }
     w->looked_us = now;
     known = claims_who(r->flight->claims, &w->key, &who);
     if (w->because && (!known || strcmp(w->run, who.run) == 0)) {
@@ -176,14 +206,19 @@ static void on_look(void *arg)
     /* What is told to subscribers may cancel, but adds nobody: who waits comes from a turn. */
     for (size_t i = 0; i < f->waits.len; i++) {
         struct wait *w = &f->waits.items[i];
-        if (r->instances[w->instance].phase != PHASE_ELSEWHERE) {
-            wait_done(w); /* cancelled meanwhile */
-        } else if (!claims_held(f->claims, &w->key)) {
-            ask_push(r, w->instance);
-            wait_done(w);
-        } else {
-            tell(r, w, now);
+        bool waits = r->instances[w->instance].phase == PHASE_ELSEWHERE; /* else cancelled */
+        bool look = waits && is_time_to_tell(w, now);
+        if (waits && claims_held(f->claims, &w->key) && !(look && in_circle(r, w))) {
+            if (look) {
+                tell(r, w, now);
+            }
             f->waits.items[kept++] = *w;
+            continue;
+        }
+        claims_unwait(f->claims, w->instance);
+        wait_done(w);
+        if (waits && r->instances[w->instance].phase == PHASE_ELSEWHERE) {
+            ask_push(r, w->instance);
         }
     }
     f->waits.len = kept;

@@ -145,6 +145,29 @@ E
 try 1 wf run wiped.yaml # its script never went on to write the output
 check "it is told" grep -q "is the very work of the step that started this run" "$T/inner"
 
+# two steps that start each other's work wait for each other, in two runs or in one: the circle is left
+for s in a b; do
+    cat >$s.sh <<E
+if [ "\${DEPTH-0}" = 0 ]; then
+    other=\$(echo $s | tr ab ba)
+    touch "$T/$s.began"; n=0
+    while [ ! -e "$T/\$other.began" ] && [ \$n -lt 500 ]; do sleep 0.02; n=\$((n + 1)); done
+    DEPTH=1 timeout 20 "$WF" run \$other.yaml > "$T/inner.$s" 2>&1 || exit 9
+fi
+echo $s > "\$WF_OUT/o"
+E
+    printf 'steps:\n  %s: {run: ". ./%s.sh", pass_env: [DEPTH, WF_STORE], outputs: {o: o}}\n' $s $s >$s.yaml
+done
+(cat a.yaml; tail -1 b.yaml) >both.yaml
+fresh; rm -f "$T"/?.began
+bg one run a.yaml; one=$pid; bg two run b.yaml; two=$pid
+wait $one; same "exit" $? 0; wait $two; same "exit" $? 0
+check "it is told" grep -q "whose own run waits for the step that started this one" "$T/inner.a" "$T/inner.b"
+check_store
+fresh; rm -f "$T"/?.began "$T"/inner.?
+try 0 timeout 30 "$WF" run both.yaml
+check "it is told" grep -q "whose own run waits for the step that started this one" "$T/inner.a" "$T/inner.b"
+
 # killed between the claim and the attempt: nothing of it stays
 fresh
 WF_FAILPOINT=claims.taken:kill "$WF" run holder.yaml >/dev/null 2>&1; same "killed" $? 137

@@ -220,6 +220,77 @@ Test(engine_claims, a_step_that_starts_a_run_is_known_to_it)
     leave(&top);
 }
 
+static void come_below(struct party *p, const struct party *above, const char *step)
+{
+    setenv("WF_RUN", above->id, 1);
+    setenv("WF_STEP", step, 1);
+    come(p, "nested");
+    unsetenv("WF_RUN");
+    unsetenv("WF_STEP");
+}
+
+Test(engine_claims, a_circle_of_waits_through_nested_runs_is_seen)
+{
+    struct party one, two, below_one, below_two, deeper, beside;
+    struct digest a = key_of(1), b = key_of(2), c = key_of(3);
+
+    come(&one, "one");
+    come(&two, "two");
+    cr_expect(claims_take(one.c, &a, 0, "a"));
+    cr_expect(claims_take(two.c, &b, 0, "b"));
+    cr_expect(claims_take(two.c, &c, 1, "c"));
+    come_below(&below_one, &one, "a");
+    come_below(&below_two, &two, "b");
+    come_below(&deeper, &below_two, "inner");
+    come_below(&beside, &two, "c");
+    cr_expect_not(claims_circle(below_one.c, &b),
+                  "two's step ends by itself, for all that is known");
+    claims_wait(beside.c, &a, 7, "a");
+    cr_expect_not(claims_circle(below_one.c, &b), "that is for another step of two");
+    cr_expect(claims_circle(below_one.c, &c));
+    claims_unwait(beside.c, 7);
+    cr_expect_not(claims_circle(below_one.c, &c));
+    claims_wait(below_one.c, &b, 3, "b");
+    claims_wait(deeper.c, &a, 4, "a");
+    cr_expect(claims_circle(below_one.c, &b), "at any depth");
+    cr_expect(claims_circle(deeper.c, &a));
+    cr_expect_not(claims_circle(one.c, &b), "nobody's step waits for its end");
+    claims_release(deeper.c, 4);
+    cr_expect(claims_circle(below_one.c, &b), "a wait is no claim");
+    claims_unwait(deeper.c, 4);
+    cr_expect_not(claims_circle(below_one.c, &b));
+    /* one dies that waits */
+    claims_wait(below_two.c, &a, 4, "a");
+    cr_expect(claims_circle(below_one.c, &b));
+    leave(&deeper);
+    leave(&below_two);
+    cr_expect_not(claims_circle(below_one.c, &b));
+    leave(&beside);
+    leave(&below_one);
+    leave(&two);
+    leave(&one);
+}
+
+Test(engine_claims, two_steps_of_one_run_may_wait_for_each_other_through_nested_runs)
+{
+    struct party top, left, right;
+    struct digest a = key_of(1), b = key_of(2);
+
+    come(&top, "top");
+    cr_expect(claims_take(top.c, &a, 0, "a"));
+    cr_expect(claims_take(top.c, &b, 1, "b"));
+    come_below(&left, &top, "a");
+    come_below(&right, &top, "b");
+    claims_wait(left.c, &b, 0, "b");
+    cr_expect_not(claims_circle(left.c, &b));
+    claims_wait(right.c, &a, 0, "a");
+    cr_expect(claims_circle(right.c, &a));
+    cr_expect(claims_circle(left.c, &b));
+    leave(&right);
+    leave(&left);
+    leave(&top);
+}
+
 Test(engine_claims, long_names_are_cut_between_characters)
 {
     struct party a, b;
