@@ -255,6 +255,9 @@ struct replica *replica_start(struct replica_ground *g, const struct replica_pla
     r->container = p->program->image != NULL;
     int rc = folder ? replica_prepare(r, p, &err) : -1;
     if (rc == 0) {
+        if (p->on_prepared) {
+            p->on_prepared(r, arg);
+        }
         replica_record_write(r);
         rc = r->container ? run_container(r, false, &err) : run_process(r, &err);
     }

@@ -21,6 +21,7 @@ struct http_call;
 struct job;
 struct job_handle;
 struct loop;
+struct replica;
 struct store;
 struct timer;
 struct watch;
@@ -49,6 +50,8 @@ struct replica_plan {
     struct digest key;
     const char *backend;
     uint32_t server, index;
+    /* Its socket or port is known, it is about to start; arg is on_change's. NULL: nobody is interested. */
+    void (*on_prepared)(struct replica *r, void *arg);
 };
 
 enum replica_state {
@@ -77,6 +80,8 @@ struct replica {
     bool drain; /* gets nothing new */
     int64_t drain_since_us;
     bool up; /* HAProxy's word, at the last look */
+    bool seen_up, drains; /* of the look under way */
+    uint32_t seen_sessions;
     void *owner;
 
     /* Inside. */
@@ -146,6 +151,7 @@ void replica_probe_end(struct replica *r);
 char *replica_last_words(const struct replica *r); /* the last line of its log; NULL: none */
 /* Fills r->job, the socket's folder and script; negative: r->problem says why not. */
 int replica_prepare(struct replica *r, const struct replica_plan *p, struct err *err);
+int replica_find_port(uint16_t *ret, struct err *err);
 int replica_open_log(struct replica *r, struct err *err);
 
 #endif

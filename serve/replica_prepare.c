@@ -27,7 +27,7 @@ enum { LOG_ROTATE = 16 << 20, TOKEN_END = 10, LAST_WORDS = 4096, WORDS_MAX = 200
 /* --- socket or port --- */
 
 /* A port nobody listens at now. Another program may take it before ours does: then ours ends, and gets another one. */
-static int find_port(uint16_t *ret, struct err *err)
+int replica_find_port(uint16_t *ret, struct err *err)
 {
     struct sockaddr_in a = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
     socklen_t len = sizeof(a);
@@ -47,7 +47,7 @@ static int make_address(struct replica *r, const struct replica_plan *p, struct 
         return 0;
     }
     if (p->address == ADDRESS_PORT) {
-        return find_port(&r->port, err);
+        return replica_find_port(&r->port, err);
     }
     r->folder = xasprintf("%s/r%s", r->ground->run_dir, r->token + ID_LEN - TOKEN_END);
     r->socket = xasprintf("%s/s", r->folder);
