@@ -175,10 +175,10 @@ const char *history_git_of(struct store *s, const char *run, struct arena *a)
     CLEANUP(db_row_done) struct db_row *row = NULL;
 
     if (!store_db(s) || db_query(store_db(s), SQL_RUN_GET, &row, NULL, "t", run) < 0 ||
-        db_step(row, NULL) <= 0 || !db_text(row, 6)) {
+        db_step(row, NULL) <= 0 || !db_text(row, C_GIT)) {
         return NULL;
     }
-    return arena_strdup(a, db_text(row, 6));
+    return arena_strdup(a, db_text(row, C_GIT));
 }
 
 int history_resolve(struct store *s, const char *word, char ret_id[32], struct err *err)

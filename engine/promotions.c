@@ -10,6 +10,7 @@
 #include "base/str.h"
 #include "cache/statements.h"
 #include "cache/store.h"
+#include "workflows/value.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -75,17 +76,19 @@ static const char *text_of(const json_t *o, const char *key, struct arena *a)
     return text ? arena_strdup(a, text) : NULL;
 }
 
-static const char *json_of(const json_t *o, const char *key, struct arena *a)
+/* Its numbers are as they were written. */
+static const char *json_of(const struct value *o, const char *key, struct arena *a)
 {
-    const json_t *v = json_object_get(o, key);
+    CLEANUP(sb_done) struct str out = {0};
+    const struct value *v = value_member(o, key, strlen(key));
+    struct jsonw w;
 
-    if (!v || json_is_null(v)) {
+    if (!v || v->type == VALUE_NULL) {
         return NULL;
     }
-    char *text = json_dumps(v, JSON_COMPACT | JSON_ENCODE_ANY);
-    const char *copy = text ? arena_strdup(a, text) : NULL;
-    free(text);
-    return copy;
+    jw_init(&w, &out, false);
+    value_json(v, &w);
+    return arena_strdup(a, sb_text(&out));
 }
 
 static bool digest_member(const json_t *o, const char *key, struct digest *ret)
@@ -109,7 +112,8 @@ static bool read_output(const json_t *o, struct arena *a, struct result_output *
     return ret->name && ret->path && digest_member(o, "digest", &ret->digest);
 }
 
-static bool read_model(const json_t *o, struct arena *a, struct promoted_model *ret)
+static bool read_model(const json_t *o, const struct value *v, struct arena *a,
+                       struct promoted_model *ret)
 {
     const json_t *outputs = json_object_get(o, "outputs");
     struct result_output *list = arena_calloc(a, json_array_size(outputs) + 1, sizeof(*list));
@@ -117,13 +121,13 @@ static bool read_model(const json_t *o, struct arena *a, struct promoted_model *
 
     ret->name = text_of(o, "name", a);
     ret->slug = text_of(o, "slug", a);
-    ret->matrix_json = json_of(o, "matrix", a);
-    ret->metrics_json = json_of(o, "metrics", a);
+    ret->matrix_json = json_of(v, "matrix", a);
+    ret->metrics_json = json_of(v, "metrics", a);
     ret->metric = json_number_value(json_object_get(o, "metric"));
     ret->entry = json_integer_value(json_object_get(o, "entry"));
     ret->run = text_of(o, "run", a);
-    ret->git_json = json_of(o, "git", a);
-    ret->provenance_json = json_of(o, "provenance", a);
+    ret->git_json = json_of(v, "git", a);
+    ret->provenance_json = json_of(v, "provenance", a);
     ret->n_outputs = (uint32_t)json_array_size(outputs);
     ret->outputs = list;
     for (uint32_t n = 0; good && n < ret->n_outputs; n++) {
@@ -136,8 +140,10 @@ static int read_models(const char *text, struct arena *a, struct promotion *p, s
 {
     CLEANUP(cleanup_json) json_t *list = NULL;
     size_t len = text ? strlen(text) : 0;
+    struct value values;
     int rc = json_read(text ? text : "", len, len, &list, err);
 
+    rc = rc < 0 ? rc : value_parse_json(text, len, a, &values, err);
     if (rc < 0) {
         return err_wrap(err, "promotion %u of '%s'", p->number, p->step);
     }
@@ -145,7 +151,8 @@ static int read_models(const char *text, struct arena *a, struct promotion *p, s
     p->n_models = (uint32_t)json_array_size(list);
     p->models = models;
     for (uint32_t n = 0; n < p->n_models; n++) {
-        if (!read_model(json_array_get(list, n), a, &models[n])) {
+        if (n >= values.count ||
+            !read_model(json_array_get(list, n), &values.items[n], a, &models[n])) {
             return err_set(err, ERR_CORRUPT, 0,
                            "promotion %u of '%s' cannot be read from the store", p->number,
                            p->step);
