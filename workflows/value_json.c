@@ -86,7 +86,7 @@ static char *put_utf8(char *out, uint32_t c)
 /* After "\u". */
 static int read_unicode(struct reader *r, char **out)
 {
-    uint32_t c, low;
+    uint32_t c = 0, low = 0;
     int rc = hex4(r, &c);
     if (rc)
         return rc;
