@@ -9,6 +9,7 @@
 #include "engine/history.h"
 #include "engine/promote_impl.h"
 #include "steps/aggregate.h"
+#include "steps/slug.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -43,42 +44,16 @@ struct digest model_content(const struct result *r, const char *name)
     return d;
 }
 
-/* The axes' values, else the step's name, in the alphabet of URLs. */
-static const char *slug_of(const struct step *s, uint32_t row, struct arena *a)
-{
-    CLEANUP(sb_done) struct str out = {0};
-    const struct matrix_row *m = &s->rows[row];
-
-    for (uint32_t n = 0; n < m->n; n++) {
-        sb_puts(&out, n > 0 ? "-" : "");
-        value_interpolate(&m->values[n], &out);
-    }
-    if (out.len == 0) {
-        sb_puts(&out, s->name);
-    }
-    sb_truncate(&out, out.len > 60 ? 60 : out.len);
-    for (size_t k = 0; k < out.len; k++) {
-        char c = out.data[k];
-        bool plain = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
-                     c == '.' || c == '_' || c == '-';
-        out.data[k] = plain ? c : '_';
-    }
-    if (out.data[0] == '.') { /* no ".." in a path */
-        out.data[0] = '_';
-    }
-    return arena_strdup(a, sb_text(&out));
-}
-
 void models_unique_slugs(struct promoted_model *models, uint32_t count, struct arena *a)
 {
-    for (uint32_t n = 1; n < count; n++) {
-        const char *slug = models[n].slug;
-        for (uint32_t k = 0, tries = 1; k < n; k++) {
-            if (strcmp(models[k].slug, models[n].slug) == 0) {
-                models[n].slug = arena_printf(a, "%s-%u", slug, ++tries);
-                k = UINT32_MAX; /* from the beginning */
-            }
-        }
+    const char **slugs = arena_calloc(a, count ? count : 1, sizeof(*slugs));
+
+    for (uint32_t n = 0; n < count; n++) {
+        slugs[n] = models[n].slug;
+    }
+    slugs_make_unique(slugs, count, a);
+    for (uint32_t n = 0; n < count; n++) {
+        models[n].slug = slugs[n];
     }
 }
 
@@ -172,7 +147,7 @@ void model_of_candidate(struct run *r, const struct candidate *c, struct arena *
         outputs[n].path = arena_strdup(a, outputs[n].path);
     }
     *ret = (struct promoted_model){.name = arena_strdup(a, s->rows[c->row].name),
-                                   .slug = slug_of(s, c->row, a),
+                                   .slug = model_slug(s, c->row, a),
                                    .matrix_json = matrix_json(&s->rows[c->row], a),
                                    .metrics_json = metrics_json(result->metrics, a),
                                    .metric = c->metric,

@@ -8,6 +8,7 @@
 #include "base/mem.h"
 #include "base/str.h"
 #include "base/units.h"
+#include "steps/slug.h"
 
 #include <string.h>
 
@@ -194,10 +195,10 @@ static struct value all_values(struct step_scope *s, const struct result *r)
 
 /* One stored model of a select step, with paths of here and now in place of the outputs' names. */
 static int one_model(struct step_scope *s, const struct value *stored, struct value *ret,
-                     struct err *err)
+                     const char **ret_slug, struct err *err)
 {
     const struct value *name = value_member(stored, "name", 4);
-    struct value model = new_object(s->scope.arena, stored->count + 2), outputs;
+    struct value model = new_object(s->scope.arena, stored->count + 3), outputs;
     struct branch_view view;
     uint32_t step, row;
 
@@ -226,6 +227,7 @@ static int one_model(struct step_scope *s, const struct value *stored, struct va
     }
     add_member(&model, "outputs", outputs);
     add_member(&model, "path", path ? *path : value_null());
+    *ret_slug = model_slug(&s->w->wf->steps[step], row, s->scope.arena);
     *ret = model;
     return 0;
 }
@@ -243,13 +245,20 @@ static int models(struct step_scope *s, const struct result *r, struct value *re
         return rc;
     }
     struct value list = new_list(s->scope.arena, stored.count);
+    const char **slugs =
+        arena_calloc(s->scope.arena, stored.count ? stored.count : 1, sizeof(*slugs));
     for (uint32_t k = 0; k < stored.count && rc == 0; k++) {
-        rc = one_model(s, &stored.items[k], &list.items[k], err);
+        rc = one_model(s, &stored.items[k], &list.items[k], &slugs[k], err);
     }
-    if (rc == 0) {
-        *ret = list;
+    if (rc != 0) {
+        return rc;
     }
-    return rc;
+    slugs_make_unique(slugs, stored.count, s->scope.arena);
+    for (uint32_t k = 0; k < stored.count; k++) {
+        add_member(&list.items[k], "slug", value_text(slugs[k]));
+    }
+    *ret = list;
+    return 0;
 }
 
 static const char *member_name(const struct step *step, const struct expr_name *name)
