@@ -121,6 +121,7 @@ void check_branches(struct loader *l)
             check_input(l, s, s->inputs[k].path);
         }
         check_text(l, s, s->workdir);
+        check_text(l, s, s->serve != NULL ? s->serve->ready_run : NULL);
         check_text(l, s, s->source);
         if (s->condition != NULL && (expr_uses(s->condition) & USES_STEPS) != 0)
             check_expr(l, s, s->condition);

@@ -133,12 +133,32 @@ static void hidden_inputs(struct loader *l, uint32_t i)
     diag_hint(l->d, "name what it reads under inputs, or say cache: true");
 }
 
+/* It would wait until all have ended. */
+static void vain_wait(struct loader *l, uint32_t i)
+{
+    const struct step *s = &l->wf->steps[i];
+    uint64_t candidates = 0;
+    bool known = true;
+    if (s->select == NULL || s->select->wait_for == 0)
+        return;
+    for (uint32_t k = 0; k < s->select->n_from; k++) {
+        const struct step *from = &l->wf->steps[s->select->from[k]];
+        candidates += from->n_rows;
+        known = known && from->n_rows > 0;
+    }
+    if (known && s->select->wait_for > candidates)
+        diag_warn(l->d, facts_place(s, &l->facts[i], "wait"), "vain-wait",
+                  "step '%s' waits for %u candidates, and there are %llu", s->name,
+                  s->select->wait_for, (unsigned long long)candidates);
+}
+
 void check_warnings(struct loader *l)
 {
     unused_names(l);
     for (uint32_t i = 0; i < l->wf->n_steps; i++) {
         attempt_names(l, i);
         unread_outputs(l, i);
+        vain_wait(l, i);
         if (l->o->allow_missing_params)
             hidden_inputs(l, i);
     }

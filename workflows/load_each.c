@@ -147,7 +147,7 @@ static bool same_axes(struct loader *l, const struct step *s, struct span at,
     CLEANUP(sb_done) struct str a = {0};
     CLEANUP(sb_done) struct str b = {0};
     if (first->n_rows == 0 || other->n_rows == 0)
-        return first->n_rows == other->n_rows;
+        return true;
     row_key(&first->rows[0], false, &a);
     row_key(&other->rows[0], false, &b);
     if (strcmp(sb_text(&a), sb_text(&b)) == 0)
@@ -263,9 +263,9 @@ static void expand(struct loader *l, uint32_t index)
         struct span at = each_pair(f, of->name)->value->span;
         if (!of->is_matrix)
             continue; /* one branch: each is all */
-        if (along == NULL)
-            along = of;
-        else
+        if (along == NULL || (of->n_rows == 0 && l->o->allow_missing_params))
+            along = of; /* in `wf check` a matrix may hang on a param that has no value yet */
+        else if (along->n_rows > 0 || !l->o->allow_missing_params)
             fine = same_axes(l, s, at, along, of) && covers(l, s, at, along, of) &&
                    covers(l, s, at, of, along);
     }

@@ -309,6 +309,31 @@ Test(workflows_serve, a_matrix_without_branches_leaves_none)
     loaded_done(&l);
 }
 
+Test(workflows_serve, a_matrix_that_hangs_on_a_missing_param_is_not_judged)
+{
+    static const char text[] = "params: {list: {type: string}}\n"
+                               "steps:\n"
+                               "  a: {run: x, matrix: {s: '${{ fromJSON(params.list) }}'}}\n"
+                               "  b: {run: x, matrix: {s: [1, 2]}}\n"
+                               "  c: {run: 'x ${{ matrix.s }}', needs: {a: each, b: each}}\n"
+                               "  d: {run: 'x ${{ matrix.s }}', needs: {b: each, a: each}}\n";
+    struct loaded l = load_with(text, (struct load_options){.allow_missing_params = true}, NULL);
+    cr_expect_eq(step_of(&l, "c")->n_rows, 0);
+    cr_expect_eq(step_of(&l, "d")->n_rows, 0);
+    cr_expect(step_of(&l, "d")->is_matrix);
+    loaded_done(&l);
+    struct param_override given = {"list", "[1]"};
+    l = load_with(text, (struct load_options){.params = &given, .n_params = 1}, NULL);
+    cr_expect_eq(l.rc, 1);
+    cr_expect_not_null(strstr(sb_text(&l.text), "no branch of 'a' belongs to b[s=2]"), "%s",
+                       sb_text(&l.text));
+    loaded_done(&l);
+    given.value = "[]";
+    l = load_with(text, (struct load_options){.params = &given, .n_params = 1}, NULL);
+    cr_expect_eq(l.rc, 1, "none of one, two of the other");
+    loaded_done(&l);
+}
+
 Test(workflows_serve, a_long_chain_of_each_is_followed_without_recursion)
 {
     CLEANUP(sb_done) struct str text = {0};
