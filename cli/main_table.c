@@ -18,12 +18,14 @@
 #include <unistd.h>
 
 const struct command *const commands[] = {
-    &cmd_run,          &cmd_plan,       &cmd_explain,      &cmd_check,       &cmd_graph,
-    &cmd_runs,         &cmd_show,       &cmd_diff,         &cmd_logs,        &cmd_outputs,
-    &cmd_cache_ls,     &cmd_cache_show, &cmd_cache_stats,  &cmd_cache_gc,    &cmd_cache_pin,
-    &cmd_cache_unpin,  &cmd_cache_rm,   &cmd_cache_verify, &cmd_cache_adopt, &cmd_cache_export,
-    &cmd_cache_import, &cmd_models,     &cmd_models_show,  &cmd_services,    &cmd_services_stop,
-    &cmd_supervise,    &cmd_schema,     &cmd_doctor,       &cmd_gateway,     &cmd_version,
+    &cmd_run,          &cmd_plan,         &cmd_explain,       &cmd_check,
+    &cmd_graph,        &cmd_runs,         &cmd_show,          &cmd_diff,
+    &cmd_logs,         &cmd_outputs,      &cmd_cache_ls,      &cmd_cache_show,
+    &cmd_cache_stats,  &cmd_cache_gc,     &cmd_cache_pin,     &cmd_cache_unpin,
+    &cmd_cache_rm,     &cmd_cache_verify, &cmd_cache_adopt,   &cmd_cache_export,
+    &cmd_cache_import, &cmd_models,       &cmd_models_show,   &cmd_models_rollback,
+    &cmd_models_allow, &cmd_services,     &cmd_services_stop, &cmd_supervise,
+    &cmd_schema,       &cmd_doctor,       &cmd_gateway,       &cmd_version,
 };
 const size_t command_count = ARRAY_LEN(commands);
 

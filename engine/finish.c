@@ -367,6 +367,7 @@ static void clean_done(void *arg)
         mark_synced(r);
     }
     r->stage = STAGE_OVER;
+    promote_release(r);
     if (r->o.on_done && !r->closing) {
         r->o.on_done(r, r->o.arg);
     }

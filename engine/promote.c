@@ -224,7 +224,13 @@ static void placed(void *arg)
 static void promote(struct promoter *p, const struct choice *c, struct arena *a)
 {
     struct run *r = p->run;
+    struct err err = {0};
 
+    if (promote_hold(r, &err) < 0) {
+        arena_free(a);
+        failed(p, err.msg);
+        return;
+    }
     p->wanted = (struct promotion){.workflow = r->wf->name,
                                    .step = step_of_select(p)->name,
                                    .at_ms = now_ms(),
@@ -420,6 +426,17 @@ void promote_open(struct run *r, uint32_t step)
     r->promoters = p;
 }
 
+int promote_hold(struct run *r, struct err *err)
+{
+    return r->models_fd >= 0 ? 0 : models_hold(r->o.store, &r->models_fd, err);
+}
+
+void promote_release(struct run *r)
+{
+    cleanup_close(&r->models_fd);
+    r->models_fd = -1;
+}
+
 bool promote_busy(const struct run *r)
 {
     for (const struct promoter *p = r->promoters; p; p = p->next) {
@@ -445,5 +462,6 @@ void promote_close(struct run *r)
         }
         free(p);
     }
+    promote_release(r);
     r->promoters = NULL;
 }

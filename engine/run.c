@@ -94,6 +94,7 @@ static void init_arrays(struct run *r)
     r->instances = xcalloc((size_t)n + 1, sizeof(*r->instances));
     r->next = xmalloc(((size_t)n + 1) * sizeof(*r->next));
     r->keys.n = n;
+    r->models_fd = -1;
     r->to_ask = r->ready = r->starved = (struct queue){NONE, NONE};
     r->first_failure = NONE;
     r->results = arena_new();

@@ -134,6 +134,7 @@ struct run {
     struct needs *needs; /* NULL: all are `all` */
     struct promoter *promoters;
     uint32_t promoting;        /* promotions being placed or written */
+    int models_fd;             /* of models_hold(); -1: not yet, or not any more */
     struct services *services; /* NULL: the workflow has none */
     struct task *tasks;
     uint32_t asked, asking, running, max_parallel, open_main, open_finally;
@@ -262,6 +263,9 @@ void promote_over(struct run *r,
                   uint32_t instance); /* a candidate, or the select itself, has ended */
 void promote_turn(struct run *r);
 bool promote_busy(const struct run *r);
+int promote_hold(struct run *r,
+                 struct err *err); /* from now on no model's file is swept; harmless twice */
+void promote_release(struct run *r);
 void promote_close(struct run *r);
 
 /* --- services.c: serve steps and online aggregates. They are released when all they need but their models is there, run until the run's end, and count neither as open nor as running. --- */

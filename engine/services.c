@@ -326,6 +326,9 @@ static void on_row(struct service *s, const struct service_row *row)
         s->live_promotion = row->live_promotion;
         emit_serving(s, row);
         settle(s);
+    } else if (row->state == SERVICE_LIVE && row->live_promotion != s->live_promotion) {
+        s->live_promotion = row->live_promotion; /* by a rollback */
+        emit_serving(s, row);
     } else if (row->state == SERVICE_FAILED && !s->failed && !s->live) {
         emit_serving(s, row);
         if (s->final || model_of(s)->aggregate) {
@@ -406,8 +409,18 @@ static int apply_want(struct write *w, struct db *db, struct err *err)
 {
     struct service *s = CONTAINER_OF(w, struct service, write);
 
-    return s->down ? desired_down(db, s->id, s->run->id, err)
-                   : desired_want(db, &s->spec, &s->id, &s->generation, err);
+    if (s->down) {
+        return desired_down(db, s->id, s->run->id, err);
+    }
+    bool stands = true;
+    int rc = s->spec.select ? promotion_stands(db, s->spec.workflow, s->spec.select,
+                                               s->spec.promotion, &stands, err)
+                            : 0;
+    if (rc == 0 && !stands) {
+        rc = err_set(err, ERR_BUSY, 0, "promotion %u of '%s' was rolled back before it served",
+                     s->spec.promotion, s->spec.select);
+    }
+    return rc < 0 ? rc : desired_want(db, &s->spec, &s->id, &s->generation, err);
 }
 
 static void done_busy(struct service *s)
@@ -430,6 +443,18 @@ static void started(struct service *s)
     }
 }
 
+/* Where what is wanted is what was wanted (by a rollback), no news will come of it. */
+static void look_at_row(struct service *s)
+{
+    struct arena *a = arena_new();
+    struct service_row row;
+
+    if (desired_find(s->run->o.store, s->run->wf->name, model_of(s)->name, a, &row, NULL) == 0) {
+        on_row(s, &row);
+    }
+    arena_free(a);
+}
+
 static void wanted(struct write *w, const struct err *err)
 {
     struct service *s = CONTAINER_OF(w, struct service, write);
@@ -450,6 +475,7 @@ static void wanted(struct write *w, const struct err *err)
     } else {
         s->live = false;
         serve_client_look(r->services->client);
+        look_at_row(s);
         if (s->again && !s->ending) {
             s->again = false;
             advance(s);
@@ -482,7 +508,8 @@ static void build(struct service *s, const struct question *q)
     struct run *r = s->run;
     struct err err = {0};
 
-    if (service_spec_build(&r->world, r->asker, &r->plan->instances[s->instance], q, s->promotion,
+    if (promote_hold(r, &err) < 0 ||
+        service_spec_build(&r->world, r->asker, &r->plan->instances[s->instance], q, s->promotion,
                            s->arena, &s->spec, &err) != 0) {
         done_busy(s);
         fail(s, err.msg);
