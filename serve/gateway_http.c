@@ -16,9 +16,10 @@
 
 enum {
     CONNECTIONS = 4000,
-    CONNECTION_MEMORY = 64 << 10, /* of a connection: headers, and pieces of a body as it is read */
-    QUIET_S = 75,                 /* a connection on which nothing moves is closed */
-    DRAIN_MAX = 64 << 20,         /* of a body that is refused */
+    CONNECTION_MEMORY =
+        32 << 10, /* of a connection, cleared for each request: headers, and pieces of a body */
+    QUIET_S = 75, /* a connection on which nothing moves is closed */
+    DRAIN_MAX = 64 << 20, /* of a body that is refused */
 };
 
 struct web {
@@ -287,8 +288,8 @@ int web_open(const struct web_options *o, struct web **ret, struct err *err)
     struct web *w = xcalloc(1, sizeof(*w));
     *w = (struct web){.api = api, .o = *o};
     w->daemon = api->MHD_start_daemon(
-        MHD_USE_EPOLL | MHD_ALLOW_SUSPEND_RESUME | MHD_USE_ERROR_LOG | MHD_USE_TURBO, 0, NULL, NULL,
-        on_request, w, MHD_OPTION_EXTERNAL_LOGGER, on_log, NULL, MHD_OPTION_LISTEN_SOCKET, fd,
+        MHD_USE_EPOLL | MHD_ALLOW_SUSPEND_RESUME | MHD_USE_ERROR_LOG, 0, NULL, NULL, on_request, w,
+        MHD_OPTION_EXTERNAL_LOGGER, on_log, NULL, MHD_OPTION_LISTEN_SOCKET, fd,
         MHD_OPTION_CONNECTION_LIMIT, (unsigned)CONNECTIONS, MHD_OPTION_CONNECTION_MEMORY_LIMIT,
         (size_t)CONNECTION_MEMORY, MHD_OPTION_CONNECTION_TIMEOUT, (unsigned)QUIET_S,
         MHD_OPTION_NOTIFY_COMPLETED, on_completed, w, MHD_OPTION_END);

@@ -29,16 +29,9 @@ static inline void blanks(struct scan *s)
     }
 }
 
-static inline bool digit(const struct scan *s)
+static inline bool is_digit(char c)
 {
-    return s->at < s->end && *s->at >= '0' && *s->at <= '9';
-}
-
-static inline void digits(struct scan *s)
-{
-    while (digit(s)) {
-        s->at++;
-    }
+    return (unsigned char)(c - '0') < 10;
 }
 
 enum scan_kind scan_kind(struct scan *s)
@@ -62,41 +55,51 @@ enum scan_kind scan_kind(struct scan *s)
     case '-':
         return SCAN_NUMBER;
     default:
-        return digit(s) ? SCAN_NUMBER : SCAN_NONE;
+        return is_digit(*s->at) ? SCAN_NUMBER : SCAN_NONE;
     }
+}
+
+/* What a request of some size consists of: its place is kept in a register. */
+static inline const char *digits(const char *at, const char *end)
+{
+    while (at < end && is_digit(*at)) {
+        at++;
+    }
+    return at;
+}
+
+static bool malformed(struct scan *s, const char *at)
+{
+    s->at = at;
+    return wrong(s, "malformed number");
 }
 
 static inline bool number(struct scan *s)
 {
-    if (*s->at == '-') {
-        s->at++;
+    const char *at = s->at, *end = s->end;
+
+    at += *at == '-';
+    if (at == end || !is_digit(*at)) {
+        return malformed(s, at);
     }
-    if (!digit(s)) {
-        return wrong(s, "malformed number");
-    }
-    if (*s->at == '0') {
-        s->at++;
-    } else {
-        digits(s);
-    }
-    if (s->at < s->end && *s->at == '.') {
-        s->at++;
-        if (!digit(s)) {
-            return wrong(s, "malformed number");
+    at = *at == '0' ? at + 1 : digits(at, end);
+    if (at < end && *at == '.') {
+        at++;
+        if (at == end || !is_digit(*at)) {
+            return malformed(s, at);
         }
-        digits(s);
+        at = digits(at, end);
     }
-    if (s->at < s->end && (*s->at | 32) == 'e') {
-        s->at++;
-        if (s->at < s->end && (*s->at == '+' || *s->at == '-')) {
-            s->at++;
+    if (at < end && (*at | 32) == 'e') {
+        at++;
+        at += at < end && (*at == '+' || *at == '-');
+        if (at == end || !is_digit(*at)) {
+            return malformed(s, at);
         }
-        if (!digit(s)) {
-            return wrong(s, "malformed number");
-        }
-        digits(s);
+        at = digits(at, end);
     }
-    return digit(s) ? wrong(s, "a number begins with 0") : true;
+    s->at = at;
+    return at < end && is_digit(*at) ? malformed(s, at) : true; /* 01 */
 }
 
 static bool hex4(struct scan *s, uint32_t *ret)
@@ -450,6 +453,14 @@ static bool flat_leaves(struct scan *s, struct scan_leaves *ret)
 
     s->at++;
     while (scan_item(s, &first)) {
+        if (s->at < s->end && is_digit(*s->at)) { /* as a rule */
+            ret->kinds |= 1U << SCAN_NUMBER;
+            ret->count++;
+            if (!number(s)) {
+                return false;
+            }
+            continue;
+        }
         enum scan_kind kind = scan_kind(s);
         ret->kinds |= 1U << kind;
         ret->count++;
