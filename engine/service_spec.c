@@ -346,6 +346,22 @@ static int fill_serve(struct making *m, const struct promotion *p, struct servic
     return rc;
 }
 
+/* The gateway starts it from a folder of its own: it begins where a step does. */
+static const char *const *start_in(const char *const *argv, const char *dir, struct arena *a)
+{
+    static const char *const shell[] = {"/bin/sh", "-c", "cd -- \"$0\" && exec \"$@\""};
+    size_t n = 0, at = ARRAY_LEN(shell);
+
+    while (argv[n]) {
+        n++;
+    }
+    const char **all = arena_calloc(a, at + n + 2, sizeof(*all));
+    memcpy(all, shell, sizeof(shell));
+    all[at++] = dir;
+    memcpy(all + at, argv, n * sizeof(*all));
+    return all;
+}
+
 static int fill_aggregate(struct making *m, struct service_spec *ret, struct err *err)
 {
     const struct aggregate_options *o = m->step->aggregate;
@@ -362,7 +378,7 @@ static int fill_aggregate(struct making *m, struct service_spec *ret, struct err
     ret->grace_ms = m->step->grace_ms;
     if (rc == 0 && o->method == METHOD_COMMAND) {
         rc = make_program(m, NULL, &p, err);
-        ret->command = p.argv;
+        ret->command = rc == 0 ? start_in(p.argv, p.workdir, m->a) : NULL;
         ret->command_env = p.env;
         ret->command_script = p.script;
     }

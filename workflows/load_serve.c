@@ -515,7 +515,7 @@ static void refuse_batch_keys(struct loader *l, struct step *s, const struct ste
 {
     static const char *const keys[] = {"of",        "outputs", "values",       "publish",
                                        "matrix",    "timeout", "max_parallel", "fail_fast",
-                                       "resources", "retry"};
+                                       "resources", "retry",   "secrets"};
     for (size_t i = 0; i < ARRAY_LEN(keys); i++) {
         if (facts_own_name(f, keys[i]))
             diag_error(l->d, facts_place(s, f, keys[i]), "kind-key",
@@ -529,6 +529,7 @@ static void refuse_batch_keys(struct loader *l, struct step *s, const struct ste
         diag_hint(l->d, "services are never memoized");
     }
     s->timeout_ms = 0;
+    s->n_secrets = 0;
     s->cache = (struct cache_options){0};
 }
 
