@@ -30,7 +30,7 @@ struct proxy_backend {
     const char
         *check_path; /* "/…" without blanks or control characters; NULL: a connection is enough */
     uint32_t maxconn;   /* per server; 0: none */
-    uint32_t maxqueue;  /* of each server's queue; 0: none */
+    uint32_t maxqueue;  /* requests that wait, of the whole backend; more get 503; 0: none */
     int64_t timeout_ms; /* of an answer; 0: 60 s */
     uint32_t n_servers;
     const struct proxy_server *servers;
@@ -85,7 +85,7 @@ struct proxy_look {
 /* Asks for all servers and backends; fn is called for each, then on_done. */
 void proxy_look(struct proxy *p, void (*fn)(const struct proxy_look *l, void *arg),
                 void (*on_done)(const struct err *err, void *arg), void *arg);
-/* Ends HAProxy (soft: after what is in flight, at most grace_ms), removes its files. Blocking for that long. */
+/* Ends HAProxy (soft: after what is in flight, at most grace_ms), removes its files. Blocking for that long. What was under way is not heard of any more. proxy_close() is still to be called. */
 void proxy_stop(struct proxy *p, int64_t grace_ms);
 void proxy_close(struct proxy *p); /* HAProxy goes on */
 /* For `wf doctor`: path and version, owned by the caller; NULL: not installed. */

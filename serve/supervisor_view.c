@@ -67,13 +67,12 @@ static void put_backend(const struct service *s, const struct group *g, struct a
                         struct proxy_backend *b)
 {
     const struct service_spec *spec = &g->want->spec;
-    uint32_t replicas = g->target > 0 ? g->target : 1;
     *b = (struct proxy_backend){.balance = spec->balance,
                                 .shard_header = copy(a, spec->shard_header),
                                 .shard_uri = spec->shard_uri,
                                 .check_path = copy(a, spec->ready_path),
                                 .maxconn = spec->limits.concurrent,
-                                .maxqueue = (spec->limits.queue + replicas - 1) / replicas};
+                                .maxqueue = spec->limits.queue};
     memcpy(b->name, g->backend, sizeof(b->name));
     put_servers(g, want_has(s->live, g), a, b);
 }

@@ -1,0 +1,499 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* HAProxy's life: found, adopted after our restart, started, watched by a pidfd, started again when it died, stopped. */
+#include "serve/proxy.h"
+
+#include "base/child.h"
+#include "base/err.h"
+#include "base/fs.h"
+#include "base/loop.h"
+#include "base/mem.h"
+#include "base/units.h"
+#include "serve/proxy_impl.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+enum {
+    UP_TIMEOUT_MS = 10000,
+    POLL_MS = 4,
+    REVIVE_MAX_MS = 5000,
+    SWEEP_MS = 250,
+    SWEEPS_MAX = 240,
+    STOP_MS = 1000, /* between TERM and KILL */
+    THREADS_MAX = 8,
+    CONNECTIONS_MAX = 4000,
+};
+
+/* Finding it */
+
+static char *find_program(void)
+{
+    const char *named = getenv("WF_HAPROXY");
+    char *path = fs_find_program(named && named[0] ? named : "haproxy", NULL, getenv("PATH"));
+    if (!path && !(named && named[0])) {
+        path = fs_find_program("haproxy", NULL, "/usr/sbin:/usr/local/sbin");
+    }
+    return path;
+}
+
+/* "HAProxy version 2.6.12-1+deb12u4 2026/10/17 - https://…" */
+static int ask_version(const char *program, char **ret, struct err *err)
+{
+    const char *const argv[] = {program, "-v", NULL};
+    CLEANUP(sb_done) struct str out = {0};
+    int status = 0;
+    int rc = child_run(argv, NULL, 65536, &out, NULL, &status, 5000, err);
+    if (rc < 0) {
+        return rc;
+    }
+    const char *at = strstr(sb_text(&out), "version ");
+    if (status != 0 || !at) {
+        return err_set(err, ERR_NOT_FOUND, 0, "%s is not HAProxy: it does not tell its version",
+                       program);
+    }
+    at += strlen("version ");
+    *ret = xstrndup(at, strcspn(at, " \n"));
+    return 0;
+}
+
+char *proxy_find(char **ret_version)
+{
+    char *program = find_program(), *version = NULL;
+    if (program && ask_version(program, &version, NULL) < 0) {
+        free(program);
+        return NULL;
+    }
+    if (program) {
+        *ret_version = version;
+    }
+    return program;
+}
+
+static int check_version(const char *program, struct err *err)
+{
+    CLEANUP(cleanup_free) char *version = NULL;
+    int major = 0, minor = 0, rc = ask_version(program, &version, err);
+    if (rc < 0) {
+        return rc;
+    }
+    if (sscanf(version, "%d.%d", &major, &minor) != 2 || major * 1000 + minor < 2006) {
+        return err_set(err, ERR_UNSUPPORTED, 0,
+                       "%s is HAProxy %s; serving needs version 2.6 or later", program, version);
+    }
+    return 0;
+}
+
+/* Addresses it listens on */
+
+void proxy_unhold(struct proxy *p)
+{
+    for (size_t i = 0; i < p->held.len; i++) {
+        free((char *)(uintptr_t)p->held.items[i].host); // NOLINT(performance-no-int-to-ptr)
+    }
+    vec_clear(&p->held);
+}
+
+void proxy_hold(struct proxy *p, const struct proxy_text *t)
+{
+    proxy_unhold(p);
+    for (size_t i = 0; i < t->binds.len; i++) {
+        struct text_bind b = {xstrdup(t->binds.items[i].host), t->binds.items[i].port};
+        *vec_push(&p->held) = b;
+    }
+}
+
+bool proxy_holds(const struct proxy *p, const struct text_bind *b)
+{
+    for (size_t i = 0; i < p->held.len; i++) {
+        if (p->held.items[i].port == b->port && strcmp(p->held.items[i].host, b->host) == 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
+char *proxy_socket(const struct proxy *p, bool master)
+{
+    return xasprintf("%s/%s.sock", p->run_dir, master ? "m" : "a");
+}
+
+/* Starting, and waiting until it answers */
+
+static void on_process_exit(void *arg);
+
+int proxy_launch(struct proxy *p, struct err *err)
+{
+    CLEANUP(cleanup_free) char *master = proxy_socket(p, true);
+    CLEANUP(cleanup_free) char *master_at = xasprintf("%s,mode,600", master);
+    const char *const argv[] = {p->program, "-W", "-db",         "-S",
+                                master_at,  "-f", "haproxy.cfg", NULL};
+    CLEANUP(cleanup_close) int log = proxy_log_open(p, err);
+    if (log < 0) {
+        return -ERR_IO;
+    }
+    int rc = proxy_process_start(p->loop, p->program, argv, p->dir, log, on_process_exit, p,
+                                 &p->process, err);
+    if (rc < 0) {
+        return err_wrap(err, "cannot start HAProxy");
+    }
+    rc = proxy_pid_write(p, err);
+    if (rc < 0) {
+        proxy_process_kill(p->process);
+        (void)proxy_process_wait(p->process, STOP_MS);
+        proxy_process_free(p->process);
+        p->process = NULL;
+    }
+    return rc;
+}
+
+static void up_end(struct proxy *p, const struct err *err)
+{
+    proxy_up_fn fn = p->up.fn;
+    void *arg = p->up.arg;
+    proxy_ask_cancel(p->up.ask);
+    p->up.ask = NULL;
+    p->up.fn = NULL;
+    timer_stop(p->up.timer);
+    if (fn) {
+        fn(err, arg);
+    }
+}
+
+static void up_failed(struct proxy *p, const char *what)
+{
+    struct err err = {0};
+    CLEANUP(sb_done) struct str alert = {0};
+    proxy_log_alert(p, p->up.log_from, &alert);
+    (void)err_set(&err, ERR_IO, 0, "HAProxy %s%s%s; its log is %s/haproxy.log", what,
+                  alert.len ? ": " : "", sb_text(&alert), p->dir);
+    up_end(p, &err);
+}
+
+static void up_poll(void *arg);
+
+static void up_again(struct proxy *p)
+{
+    if (mono_us() > p->up.until_us) {
+        up_failed(p, "does not answer");
+    } else {
+        timer_start(p->up.timer, POLL_MS, 0);
+    }
+}
+
+/* A reload that failed leaves the worker as it was; only the master knows. */
+static void on_master_list(const struct err *err, struct slice answer, void *arg)
+{
+    struct proxy *p = arg;
+    static const char mark[] = "[failed: ";
+    p->up.ask = NULL;
+    const char *at = err ? NULL : memmem(answer.data, answer.len, mark, sizeof(mark) - 1);
+    if (at && at[sizeof(mark) - 1] != '0') {
+        up_failed(p, "could not be reloaded");
+    } else {
+        up_again(p);
+    }
+}
+
+static void on_up_info(const struct err *err, struct slice answer, void *arg)
+{
+    struct proxy *p = arg;
+    struct slice pid = proxy_info(answer, "Pid"), shape = proxy_info(answer, "description");
+    char want[32];
+    (void)snprintf(want, sizeof(want), "wf-%s", p->up.shape);
+    p->up.ask = NULL;
+    if (!err && pid.len > 0 && strtol(pid.data, NULL, 10) != p->up.not_pid &&
+        (p->up.shape[0] == '\0' || slice_eq(shape, slice_str(want)))) {
+        up_end(p, NULL);
+    } else if (p->up.not_pid && ++p->up.polls % 16 == 0) {
+        p->up.ask = proxy_ask(p, true, "show proc", on_master_list, p);
+    } else {
+        up_again(p);
+    }
+}
+
+static void up_poll(void *arg)
+{
+    struct proxy *p = arg;
+    p->up.ask = proxy_ask(p, false, "show info", on_up_info, p);
+}
+
+void proxy_await(struct proxy *p, const char *shape, pid_t not_pid, proxy_up_fn fn, void *arg)
+{
+    WF_ASSERT(!p->up.fn);
+    p->up.fn = fn;
+    p->up.arg = arg;
+    p->up.not_pid = not_pid;
+    p->up.polls = 0;
+    p->up.until_us = mono_us() + UP_TIMEOUT_MS * INT64_C(1000);
+    (void)snprintf(p->up.shape, sizeof(p->up.shape), "%s", shape);
+    timer_start(p->up.timer, POLL_MS, 0);
+}
+
+/* Dying, and being started again */
+
+static void revive(void *arg);
+
+void proxy_revived(struct proxy *p)
+{
+    p->revivals = 0;
+    if (p->died) {
+        p->died = false;
+        if (p->on_restart) {
+            p->on_restart(NULL, p->arg);
+        }
+    }
+}
+
+/* At once, then less and less often. */
+void proxy_revive_later(struct proxy *p)
+{
+    int64_t wait = p->revivals == 0 ? 0 : 100;
+    for (uint32_t i = 1; i < p->revivals && wait < REVIVE_MAX_MS; i++) {
+        wait *= 2;
+    }
+    timer_start(p->revival, wait < REVIVE_MAX_MS ? wait : REVIVE_MAX_MS, 0);
+}
+
+static void revival_failed(struct proxy *p, const struct err *err)
+{
+    if (p->doing == PROXY_REVIVING) {
+        p->doing = PROXY_IDLE;
+    }
+    if (p->process) {
+        proxy_process_kill(p->process);
+        (void)proxy_process_wait(p->process, STOP_MS);
+        proxy_process_free(p->process);
+        p->process = NULL;
+    }
+    if (p->revivals++ == 0 && p->on_restart) {
+        p->on_restart(err, p->arg);
+    }
+    proxy_revive_later(p);
+    loop_idle_post(p->idle);
+}
+
+static void on_revived(const struct err *err, void *arg)
+{
+    struct proxy *p = arg;
+    if (err) {
+        revival_failed(p, err);
+        return;
+    }
+    p->doing = PROXY_IDLE;
+    proxy_revived(p);
+    loop_idle_post(p->idle);
+}
+
+static void revive(void *arg)
+{
+    struct proxy *p = arg;
+    struct err err = {0};
+    if (p->process || p->doing != PROXY_IDLE) {
+        return; /* whoever works on it has started it, or will see to it */
+    }
+    p->doing = PROXY_REVIVING;
+    p->up.log_from = proxy_log_size(p);
+    if (proxy_launch(p, &err) < 0) {
+        revival_failed(p, &err);
+        return;
+    }
+    proxy_await(p, p->text ? p->text->shape : "", 0, on_revived, p);
+}
+
+static void on_process_exit(void *arg)
+{
+    struct proxy *p = arg;
+    proxy_process_free(p->process);
+    p->process = NULL;
+    p->died = p->died || !p->up.fn || p->up.not_pid;
+    if (p->up.fn) {
+        up_failed(p, "ended"); /* its caller starts it again or gives up */
+        return;
+    }
+    if (p->doing == PROXY_APPLYING) {
+        proxy_apply_died(p);
+    } else {
+        proxy_revive_later(p);
+    }
+}
+
+/* Servers that are to go but still have connections. */
+
+static void on_swept(const struct err *err, struct slice answer, void *arg)
+{
+    struct proxy *p = arg;
+    if (!err && memmem(answer.data, answer.len, "still", 5) && ++p->sweeps < SWEEPS_MAX) {
+        timer_start(p->sweeper, SWEEP_MS, 0);
+    } else {
+        proxy_lines_done(&p->sweep);
+    }
+}
+
+static void sweep(void *arg)
+{
+    struct proxy *p = arg;
+    CLEANUP(sb_done) struct str line = {0};
+    for (size_t i = 0; i < p->sweep.len && line.len < 8000; i++) {
+        sb_printf(&line, "%s%s", i ? ";" : "", p->sweep.items[i]);
+    }
+    if (line.len > 0) {
+        (void)proxy_ask(p, false, line.data, on_swept, p);
+    }
+}
+
+void proxy_sweep_later(struct proxy *p, struct proxy_lines *lines)
+{
+    proxy_lines_done(&p->sweep);
+    p->sweep = *lines;
+    *lines = (struct proxy_lines){0};
+    p->sweeps = 0;
+    if (p->sweep.len > 0) {
+        timer_start(p->sweeper, SWEEP_MS / 10, 0);
+    } else {
+        timer_stop(p->sweeper);
+    }
+}
+
+/* Opening and closing */
+
+static void on_idle(void *arg)
+{
+    proxy_apply_next(arg);
+}
+
+static void find_limits(struct proxy *p)
+{
+    struct rlimit files = {0};
+    long processors = sysconf(_SC_NPROCESSORS_ONLN);
+    uint32_t max = CONNECTIONS_MAX;
+    p->place.threads = processors < 1             ? 1
+                       : processors > THREADS_MAX ? THREADS_MAX
+                                                  : (uint32_t)processors;
+    /* Two descriptors for a request, some for checks and HAProxy itself. */
+    if (getrlimit(RLIMIT_NOFILE, &files) == 0 && files.rlim_max != RLIM_INFINITY &&
+        files.rlim_max < 2 * CONNECTIONS_MAX + 400) {
+        max = files.rlim_max > 600 ? (uint32_t)((files.rlim_max - 400) / 2) : 100;
+    }
+    p->place.maxconn = max;
+    p->place.run_dir = p->run_dir;
+}
+
+/* One whose sockets lie elsewhere (another XDG_RUNTIME_DIR) cannot be spoken to: it ends softly, the next takes over. */
+static void adopt(struct proxy *p)
+{
+    CLEANUP(cleanup_free) char *run_dir = NULL;
+    uint64_t started = 0;
+    pid_t pid = 0;
+    if (proxy_pid_read(p, &pid, &started, &run_dir) != 0 ||
+        proxy_process_adopt(p->loop, pid, started, on_process_exit, p, &p->process, NULL) < 0) {
+        return;
+    }
+    if (strcmp(run_dir, p->run_dir) != 0) {
+        proxy_process_signal(p->process, SIGUSR1);
+        proxy_process_free(p->process);
+        p->process = NULL;
+        return;
+    }
+    proxy_files_binds(p);
+}
+
+int proxy_open(const struct proxy_options *o, struct proxy **ret, struct err *err)
+{
+    CLEANUP(cleanup_free) char *program = find_program();
+    if (!program) {
+        return err_set(err, ERR_NOT_FOUND, 0,
+                       "HAProxy is not installed, and serving needs it; install the package "
+                       "haproxy (on Debian: apt-get install haproxy), or set WF_HAPROXY to its "
+                       "program");
+    }
+    int rc = check_version(program, err);
+    if (rc == 0) {
+        rc = fs_mkdirs(o->dir, 0700, err);
+    }
+    if (rc < 0) {
+        return rc;
+    }
+    struct proxy *p = xcalloc(1, sizeof(*p));
+    p->loop = o->loop;
+    p->program = take_ptr(program);
+    p->dir = xstrdup(o->dir);
+    p->run_dir = xstrdup(o->run_dir);
+    p->on_restart = o->on_restart;
+    p->arg = o->arg;
+    find_limits(p);
+    p->idle = loop_idle_new(p->loop, on_idle, p);
+    p->revival = timer_new(p->loop, revive, p);
+    p->sweeper = timer_new(p->loop, sweep, p);
+    p->up.timer = timer_new(p->loop, up_poll, p);
+    adopt(p);
+    *ret = p;
+    return 0;
+}
+
+void proxy_close(struct proxy *p)
+{
+    if (!p) {
+        return;
+    }
+    proxy_apply_close(p);
+    proxy_look_close(p);
+    while (p->asks) {
+        proxy_ask_cancel(p->asks);
+    }
+    proxy_process_free(p->process);
+    proxy_lines_done(&p->sweep);
+    proxy_unhold(p);
+    vec_done(&p->held);
+    vec_done(&p->counts);
+    proxy_text_free(p->text);
+    loop_idle_free(p->idle);
+    timer_free(p->revival);
+    timer_free(p->sweeper);
+    timer_free(p->up.timer);
+    free(p->program);
+    free(p->dir);
+    free(p->run_dir);
+    free(p);
+}
+
+void proxy_stop(struct proxy *p, int64_t grace_ms)
+{
+    struct proxy_process *c = p->process;
+    /* Nothing is to be started again, and nobody hears of what was under way. */
+    proxy_apply_close(p);
+    proxy_look_close(p);
+    p->up.fn = NULL;
+    p->up.ask = NULL;
+    while (p->asks) {
+        proxy_ask_cancel(p->asks);
+    }
+    timer_stop(p->up.timer);
+    timer_stop(p->revival);
+    timer_stop(p->sweeper);
+    if (c) {
+        proxy_process_signal(c, SIGUSR1);
+        if (!proxy_process_wait(c, grace_ms)) {
+            proxy_process_signal(c, SIGTERM);
+            if (!proxy_process_wait(c, STOP_MS)) {
+                proxy_process_kill(c);
+                (void)proxy_process_wait(c, STOP_MS);
+            }
+        }
+        proxy_process_free(c);
+        p->process = NULL;
+    }
+    proxy_files_remove(p);
+    proxy_unhold(p);
+    proxy_text_free(p->text);
+    p->text = NULL;
+    p->doing = PROXY_IDLE;
+    p->died = false;
+}
