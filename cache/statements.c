@@ -57,6 +57,7 @@ static const char schema_1[] =
     " at INTEGER NOT NULL, run TEXT NOT NULL, reason TEXT NOT NULL, content BLOB NOT NULL,"
     " withdrawn INTEGER NOT NULL, models TEXT NOT NULL, PRIMARY KEY(workflow, step, number))"
     " STRICT, WITHOUT ROWID;"
+    "CREATE INDEX promotions_run ON promotions(run);"
     "CREATE TABLE barred(workflow TEXT NOT NULL, step TEXT NOT NULL, model BLOB NOT NULL,"
     " name TEXT NOT NULL, number INTEGER NOT NULL, PRIMARY KEY(workflow, step, model))"
     " STRICT, WITHOUT ROWID;"

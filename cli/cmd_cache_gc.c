@@ -11,7 +11,9 @@
 #include "cli/commands.h"
 #include "cli/config.h"
 #include "cli/out.h"
+#include "engine/promotions.h"
 #include "engine/used.h"
+#include "serve/models.h"
 
 #include <errno.h>
 #include <inttypes.h>
@@ -76,7 +78,7 @@ static int read_options(const struct cli *c, const struct args *a, struct gc_opt
     return read_config(c, o, !unused && !size && entries == 0, !runs);
 }
 
-static void report_text(const struct gc_report *r, bool dry_run, struct str *out)
+static void report_text(const struct gc_report *r, uint64_t models, bool dry_run, struct str *out)
 {
     uint64_t objects = r->objects_removed + r->stray_objects;
     sb_printf(out, "%s %" PRIu64 " %s, %" PRIu64 " object%s (",
@@ -97,6 +99,11 @@ static void report_text(const struct gc_report *r, bool dry_run, struct str *out
         add_size(out, r->source_bytes_removed);
         sb_puts(out, ")\n");
     }
+    if (models > 0) {
+        sb_puts(out, "models of promotions that are not kept any more: ");
+        add_size(out, models);
+        sb_putc(out, '\n');
+    }
     if (r->database_freed > 0) {
         sb_puts(out, "the database is smaller by ");
         add_size(out, r->database_freed);
@@ -104,7 +111,7 @@ static void report_text(const struct gc_report *r, bool dry_run, struct str *out
     }
 }
 
-static void report_json(const struct gc_report *r, bool dry_run, struct str *out)
+static void report_json(const struct gc_report *r, uint64_t models, bool dry_run, struct str *out)
 {
     struct jsonw w;
     jw_init(&w, out, true);
@@ -120,6 +127,7 @@ static void report_json(const struct gc_report *r, bool dry_run, struct str *out
     jw_kv_i64(&w, "plans_removed", (int64_t)r->plans_removed);
     jw_kv_i64(&w, "sources_removed", (int64_t)r->sources_removed);
     jw_kv_i64(&w, "source_bytes_removed", (int64_t)r->source_bytes_removed);
+    jw_kv_i64(&w, "model_bytes_removed", (int64_t)models);
     jw_kv_i64(&w, "database_freed", (int64_t)r->database_freed);
     jw_kv_bool(&w, "complete", r->complete);
     jw_end_object(&w);
@@ -145,15 +153,19 @@ static int run(struct cli *c, const struct args *a)
     struct gc_report report = {0};
     struct str out = {0};
     int r = cache_gc(store, &o, &report, &err);
+    uint64_t models = 0;
+    if (r >= 0 && !o.dry_run) {
+        r = models_sweep(store, PROMOTIONS_KEPT, 0, &models, &err);
+    }
     if (c->err_tty) {
         fputs("\r\x1b[K", stderr);
     }
     if (r < 0) {
         code = cli_fail(c, &err);
     } else if (opt_given(a, "json")) {
-        report_json(&report, o.dry_run, &out);
+        report_json(&report, models, o.dry_run, &out);
     } else {
-        report_text(&report, o.dry_run, &out);
+        report_text(&report, models, o.dry_run, &out);
     }
     out_str(&out);
     sb_done(&out);

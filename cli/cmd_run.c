@@ -18,15 +18,17 @@
 #include "cli/setup.h"
 #include "cli/shared.h"
 #include "engine/history.h"
+#include "engine/promotions.h"
 #include "engine/run.h"
 #include "engine/used.h"
+#include "serve/models.h"
 
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-enum { TAIL_LINES = 12 };
+enum { TAIL_LINES = 12, SWEEP_MS = 100 };
 
 /* One `wf run` under way. */
 struct show {
@@ -40,6 +42,7 @@ struct show {
     int signal; /* the last one received */
     int broken; /* errno of the output, once it could not be written */
     bool done;
+    bool promoted;
     bool keeping; /* the run is over, its services stay up */
     struct str out;
 };
@@ -78,6 +81,7 @@ static bool outside(const struct event *e)
 static void on_event(struct run *r, const struct event *e, void *arg)
 {
     struct show *s = arg;
+    s->promoted |= e->type == EVENT_PROMOTION;
     if (s->json) {
         lines_json(r, e, &s->out);
         if (s->out.len > 65536 || e->type != EVENT_HIT) {
@@ -184,7 +188,8 @@ static int finish(struct show *s, int64_t began_us)
         s->progress = NULL;
     }
     if (!s->json && (!s->quiet || !run_succeeded(s->run))) {
-        report_end(s->cli, s->run, (mono_us() - began_us) / 1000, &s->out);
+        report_end(s->cli, s->run, s->promoted ? s->setup.store : NULL,
+                   (mono_us() - began_us) / 1000, &s->out);
     }
     flush(s);
     int code = write_reports(s);
@@ -256,16 +261,6 @@ static void on_kept_over(struct run *r, const char *why, void *arg)
     loop_stop(s->setup.loop);
 }
 
-static void say_service(uint32_t instance, const char *endpoint, uint32_t promotion, void *arg)
-{
-    struct show *s = arg;
-    (void)promotion;
-    if (endpoint) {
-        sb_printf(&s->out, "serving %s at %s\n", run_plan(s->run)->instances[instance].name,
-                  endpoint);
-    }
-}
-
 /* --keep-serving: the reports are written, the exit code is known; until a signal, or until somebody else takes the services over. */
 static void keep_serving(struct show *s)
 {
@@ -274,7 +269,6 @@ static void keep_serving(struct show *s)
     }
     s->keeping = true;
     if (!s->json) {
-        run_each_service(s->run, say_service, s);
         sb_puts(&s->out, "Ctrl-C ends the services\n");
         flush(s);
     }
@@ -312,6 +306,9 @@ static int start(struct show *s, const struct run_options *o)
                                     .kept_runs = s->config.keep_runs,
                                     .live_entries = used_by_run};
         cache_tidy(s->setup.store, &tidy);
+        if (s->promoted) {
+            (void)models_sweep(s->setup.store, PROMOTIONS_KEPT, SWEEP_MS, NULL, NULL);
+        }
     }
     return code;
 }

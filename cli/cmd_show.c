@@ -63,6 +63,7 @@ static int run(struct cli *c, const struct args *a)
     } else {
         add_head(c, &p.run, &out);
         report_table(c, &p.run, &out);
+        report_promotions(c, &p.run, &out);
     }
     out_str(&out);
     sb_done(&out);

@@ -9,6 +9,7 @@
 #include "base/units.h"
 #include "cache/remote.h"
 #include "cli/command.h"
+#include "cli/models.h"
 #include "cli/out.h"
 #include "cli/shared.h"
 #include "engine/history.h"
@@ -82,7 +83,81 @@ static void add_outcomes(const struct cli *c, struct run *r, struct str *out)
     table_free(t);
 }
 
-void report_end(const struct cli *c, struct run *r, int64_t took_ms, struct str *out)
+/* --- promotions and services --- */
+
+struct serving_lines {
+    const struct cli *c;
+    const struct plan *plan;
+    struct str *out;
+};
+
+static void add_service(uint32_t instance, const char *endpoint, uint32_t promotion, void *arg)
+{
+    const struct serving_lines *l = arg;
+
+    if (!endpoint) {
+        return; /* not up any more */
+    }
+    sb_printf(l->out, "  %sserving%s  %s  %s", tone_on(l->c->colour, TONE_GOOD),
+              tone_off(l->c->colour), l->plan->instances[instance].name, endpoint);
+    if (promotion > 0) {
+        sb_printf(l->out, " (promotion %u)", promotion);
+    }
+    sb_putc(l->out, '\n');
+}
+
+static void add_promotion(const struct cli *c, const struct promotion *p, struct str *out)
+{
+    sb_printf(out, "  %spromoted%s  %s %u: ", tone_on(c->colour, TONE_GOOD), tone_off(c->colour),
+              p->step, p->number);
+    add_models(out, p);
+    sb_putc(out, '\n');
+}
+
+/* The last one of each select step; how many there were is in `wf show`. */
+struct last {
+    const struct cli *c;
+    struct promotion p;
+    struct str *out;
+};
+
+static int take_last(const struct promotion *p, void *arg)
+{
+    struct last *l = arg;
+
+    if (l->p.step && !text_eq(l->p.step, p->step)) {
+        add_promotion(l->c, &l->p, l->out);
+    }
+    l->p = *p;
+    return 0;
+}
+
+static void add_promoted(const struct cli *c, struct run *r, struct store *s, struct str *out)
+{
+    struct last l = {.c = c, .out = out};
+    struct arena *a = arena_new();
+
+    if (s && promotions_of_run(s, run_plan(r)->wf->name, run_id(r), a, take_last, &l, NULL) == 0 &&
+        l.p.step) {
+        add_promotion(c, &l.p, out);
+    }
+    arena_free(a);
+    struct serving_lines lines = {c, run_plan(r), out};
+    run_each_service(r, add_service, &lines);
+}
+
+void report_promotions(const struct cli *c, const struct past_run *p, struct str *out)
+{
+    for (size_t n = 0; n < p->n_promotions; n++) {
+        sb_printf(out, "%spromoted%s  %s %u: ", tone_on(c->colour, TONE_GOOD), tone_off(c->colour),
+                  p->promotions[n].step, p->promotions[n].number);
+        add_models(out, &p->promotions[n]);
+        sb_putc(out, '\n');
+    }
+}
+
+void report_end(const struct cli *c, struct run *r, struct store *promoted, int64_t took_ms,
+                struct str *out)
 {
     const struct run_state *s = run_state_of(r);
     enum tone tone = run_succeeded(r) ? TONE_GOOD : TONE_BAD;
@@ -90,6 +165,7 @@ void report_end(const struct cli *c, struct run *r, int64_t took_ms, struct str 
     add_duration(out, took_ms);
     sb_putc(out, '\n');
     add_outcomes(c, r, out);
+    add_promoted(c, r, promoted, out);
     struct remote_progress shared;
     run_shared(r, &shared);
     shared_report(&shared, out);
@@ -230,6 +306,15 @@ static void summary_markdown(const struct past_run *p, struct str *out)
         add_duration(out, s->duration_ms);
         sb_puts(out, " | ");
         add_markdown(out, *error ? error : because);
+        sb_puts(out, " |\n");
+    }
+    for (size_t i = 0; i < p->n_promotions; i++) {
+        CLEANUP(sb_done) struct str models = {0};
+        add_models(&models, &p->promotions[i]);
+        sb_puts(out, i == 0 ? "\n| promoted | | models |\n| --- | --- | --- |\n| " : "| ");
+        add_markdown(out, p->promotions[i].step);
+        sb_printf(out, " | %u | ", p->promotions[i].number);
+        add_markdown(out, sb_text(&models));
         sb_puts(out, " |\n");
     }
 }

@@ -13,8 +13,11 @@ struct run;
 struct store;
 struct str;
 
-/* The closing lines: outcome, counts, time saved, the first failure. */
-void report_end(const struct cli *c, struct run *r, int64_t took_ms, struct str *out);
+/* The closing lines: outcome, counts, time saved, what was promoted and which services stay up, the first failure. `promoted`: the store where the run promoted; NULL: it did not. */
+void report_end(const struct cli *c, struct run *r, struct store *promoted, int64_t took_ms,
+                struct str *out);
+/* "promoted  select 2: mlp 0.889, forest 0.875", a line for each. */
+void report_promotions(const struct cli *c, const struct past_run *p, struct str *out);
 /* The steps of a run as a table (wf show). */
 void report_table(const struct cli *c, const struct past_run *p, struct str *out);
 /* --summary FILE: as `wf show --json`; below as Markdown, when the name ends in .md. */

@@ -13,6 +13,7 @@
 #include "cache/statements.h"
 #include "cache/store.h"
 #include "engine/prior.h"
+#include "engine/promotions.h"
 #include "workflows/model.h"
 
 #include <ctype.h>
@@ -295,6 +296,7 @@ struct replay {
     struct past_run *run;
     struct run_state state;
     VEC(const char *) warnings;
+    VEC(struct promotion) promotions;
 };
 
 static const char *keep_payload(struct replay *p, const struct event *e)
@@ -599,6 +601,29 @@ static int load_all(struct replay *p, const char *id, struct err *err)
     return rc;
 }
 
+static int take_promotion(const struct promotion *promotion, void *arg)
+{
+    struct replay *p = arg;
+
+    *vec_push(&p->promotions) = *promotion;
+    return 0;
+}
+
+static int load_promotions(struct replay *p, struct err *err)
+{
+    struct past_run *run = p->run;
+    int rc = promotions_of_run(p->store, run->row.workflow, run->row.id, p->arena, take_promotion,
+                               p, err);
+
+    if (p->promotions.len > 0) {
+        run->promotions = arena_memdup(p->arena, p->promotions.items,
+                                       p->promotions.len * sizeof(*p->promotions.items));
+        run->n_promotions = p->promotions.len;
+    }
+    vec_done(&p->promotions);
+    return rc;
+}
+
 int history_load_bare(struct store *s, const char *id, struct arena *a, struct past_run *ret,
                       struct err *err)
 {
@@ -606,6 +631,7 @@ int history_load_bare(struct store *s, const char *id, struct arena *a, struct p
     struct replay p = {.store = s, .arena = a, .run = &run};
     int rc = load_all(&p, id, err);
 
+    rc = rc < 0 ? rc : load_promotions(&p, err);
     if (rc >= 0) {
         find_first_failure(&run);
         memcpy(run.row.counts, p.state.counts, sizeof(run.row.counts));

@@ -16,6 +16,7 @@ struct entry;
 struct err;
 struct jsonw;
 struct new_file;
+struct promotion;
 struct store;
 
 struct run_row {
@@ -49,6 +50,8 @@ struct past_run {
     struct past_step *steps;
     const char *const *warnings;
     size_t n_warnings;
+    const struct promotion *promotions; /* that it made, by step and number */
+    size_t n_promotions;
     uint32_t first_failure;
 };
 /* The whole run by replay. Everything lives in `a`. */

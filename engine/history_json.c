@@ -8,6 +8,7 @@
 #include "base/units.h"
 #include "engine/history.h"
 #include "engine/prior.h"
+#include "engine/promotions.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -250,8 +251,35 @@ static void put_head(struct jsonw *w, const struct past_run *r)
     jw_array(w);
 }
 
-static void put_tail(struct jsonw *w)
+static void put_promotion(struct jsonw *w, const struct promotion *p)
 {
+    jw_object(w);
+    jw_kv_i64(w, "number", p->number);
+    jw_kv_time(w, "at", p->at_ms);
+    jw_kv_text(w, "reason", promotion_reason_names[p->reason]);
+    jw_kv_text(w, "step", p->step);
+    jw_key(w, "models");
+    jw_array(w);
+    for (uint32_t n = 0; n < p->n_models; n++) {
+        jw_object(w);
+        jw_kv_text(w, "name", p->models[n].name);
+        jw_key(w, "metric");
+        jw_real(w, p->models[n].metric);
+        jw_kv_text(w, "slug", p->models[n].slug);
+        jw_end_object(w);
+    }
+    jw_end_array(w);
+    jw_end_object(w);
+}
+
+static void put_tail(struct jsonw *w, const struct past_run *r)
+{
+    jw_end_array(w);
+    jw_key(w, "promotions");
+    jw_array(w);
+    for (size_t n = 0; n < r->n_promotions; n++) {
+        put_promotion(w, &r->promotions[n]);
+    }
     jw_end_array(w);
     jw_end_object(w);
 }
@@ -262,7 +290,7 @@ void history_json(const struct past_run *r, struct jsonw *w)
     for (uint32_t i = 0; i < r->n; i++) {
         put_step(w, &r->steps[i]);
     }
-    put_tail(w);
+    put_tail(w, r);
 }
 
 /* --- in parts --- */
@@ -311,7 +339,7 @@ int history_write(struct store *s, const char *id, const struct history_known *k
         for (uint32_t i = 0; i < run.n && rc >= 0; i += PART) {
             rc = write_part(s, &run, i, run.n - i < PART ? run.n - i : PART, known, &w, f, err);
         }
-        put_tail(&w);
+        put_tail(&w, &run);
         sb_putc(&out, '\n');
         new_file_add(f, out.data, out.len);
     }

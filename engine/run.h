@@ -67,7 +67,7 @@ const char *run_store_problem(const struct run *r);
 /* After on_done: keeps the services of a run with keep_serving up, until run_interrupt() ends them or another wf takes them over. on_over is called once. False: there is nothing to keep. */
 bool run_serve(struct run *r, void (*on_over)(struct run *r, const char *why, void *arg),
                void *arg);
-/* The run's services: step's instance, address (NULL: not up) and the promotion that serves (0: none). */
+/* The run's services: step's instance, address (NULL: not up, or it ends with the run) and the promotion that serves (0: none). */
 void run_each_service(const struct run *r,
                       void (*fn)(uint32_t instance, const char *endpoint, uint32_t promotion,
                                  void *arg),

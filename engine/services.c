@@ -799,7 +799,7 @@ void run_each_service(const struct run *r,
                       void *arg)
 {
     for (const struct service *s = r->services ? r->services->first : NULL; s; s = s->next) {
-        fn(s->instance, s->live ? s->endpoint : NULL, s->live_promotion, arg);
+        fn(s->instance, s->live && !s->ending ? s->endpoint : NULL, s->live_promotion, arg);
     }
 }
 
