@@ -280,6 +280,8 @@ static void on_applied(const struct err *err, void *arg)
     struct supervisor *u = arg;
     struct service *s = u->applying;
     u->applying = NULL;
+    log_debug("serve", "%s: view %llu %s", s->name, (unsigned long long)u->offered_view,
+              err ? err->msg : "is taken");
     settle(s, u->offered, u->offered_view, err);
     u->offered = NULL;
     service_run(s);
