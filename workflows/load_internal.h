@@ -164,7 +164,7 @@ bool facts_own_name(const struct step_facts *f, const char *name);
 /* Where a key of the step stands: its own, else the step's name. */
 struct span facts_place(const struct step *s, const struct step_facts *f, const char *key);
 
-/* --- load_io.c, load_policy.c, load_cache.c, load_kind.c, load_serve.c --- */
+/* --- load_io.c, load_policy.c, load_cache.c, load_kind.c, load_serve.c, load_serve_rules.c --- */
 void load_inputs(struct loader *l, struct step *s, const struct entry *e);
 void load_outputs(struct loader *l, struct step *s, const struct entry *e);
 void load_values(struct loader *l, struct step *s, const struct entry *e);
