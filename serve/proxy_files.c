@@ -105,6 +105,15 @@ off_t proxy_log_size(const struct proxy *p)
     return stat(path, &st) == 0 ? st.st_size : 0;
 }
 
+/* HAProxy appends, so that it goes on at the new end. */
+void proxy_log_trim(const struct proxy *p)
+{
+    CLEANUP(cleanup_free) char *path = proxy_path(p, "haproxy.log");
+    if (proxy_log_size(p) > LOG_MAX) {
+        (void)!truncate(path, 0);
+    }
+}
+
 int proxy_log_open(const struct proxy *p, struct err *err)
 {
     CLEANUP(cleanup_free) char *path = proxy_path(p, "haproxy.log");
@@ -112,9 +121,7 @@ int proxy_log_open(const struct proxy *p, struct err *err)
     if (fd < 0) {
         return err_set(err, ERR_IO, errno, "cannot write %s", path);
     }
-    if (proxy_log_size(p) > LOG_MAX) {
-        (void)!ftruncate(fd, 0);
-    }
+    proxy_log_trim(p);
     return fd;
 }
 

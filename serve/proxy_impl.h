@@ -136,6 +136,7 @@ int proxy_log_open(const struct proxy *p, struct err *err); /* a descriptor, the
 /* The last [ALERT] in a text of HAProxy's, without its marks; or nothing. */
 void proxy_alert(struct slice log, struct str *out);
 void proxy_log_alert(const struct proxy *p, off_t since, struct str *out);
+void proxy_log_trim(const struct proxy *p); /* where it has grown large */
 off_t proxy_log_size(const struct proxy *p);
 int proxy_pid_write(const struct proxy *p, struct err *err);
 /* 1: none */

@@ -397,6 +397,7 @@ static void on_present(const struct err *err, struct slice answer, void *arg)
         end(k, &why);
         return;
     }
+    proxy_log_trim(k->p);
     k->worker = (pid_t)number(proxy_info(answer, "Pid"));
     count_all(k->p, &k->table, k->worker);
     k->ask = proxy_ask(k->p, true, "show proc", on_processes, k);

@@ -98,8 +98,11 @@ int proxy_process_start(struct loop *l, const char *program, const char *const *
     pid_t pid = 0;
     char token[ID_LEN + 16] = "WF_TOKEN=";
     id_new(token + strlen(token));
-    /* Nothing of our environment: HAPROXY_… of another one would mislead it. */
-    const char *const envp[] = {"PATH=/usr/sbin:/usr/bin:/sbin:/bin", token, NULL};
+    /* Nothing of our environment: HAPROXY_… of another one would mislead it. Its large buffers come from malloc() and go back with each request; without these thresholds each would be mapped, cleared
+     * and unmapped by the kernel, which costs three quarters of the throughput. */
+    const char *const envp[] = {"PATH=/usr/sbin:/usr/bin:/sbin:/bin",
+                                "MALLOC_MMAP_THRESHOLD_=67108864",
+                                "MALLOC_TRIM_THRESHOLD_=268435456", token, NULL};
     struct child_spec spec = {.program = program,
                               .argv = argv,
                               .envp = envp,
