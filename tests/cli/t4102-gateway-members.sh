@@ -36,23 +36,17 @@ gateway c.json
 answers 503 $INFER -d "$(rows 2)"
 header Retry-After 1
 says "1 of the 2 models.*'broken' answers 500: it broke"
-configure c.json mean "$(member one 1)" -- '.quorum = 2'
-kill -HUP "$gateway"
-check "the new configuration" wait_for 5 eval 'ask /wf/generation && [ "$(cat "$T/.out")" = '$generation ]
+reload mean "$(member one 1)" -- '.quorum = 2'
 answers 503 /v2/health/ready
 header Retry-After 1
 answers 503 /v2/models/ensemble/ready
 answers 503 $INFER -d "$(rows 2)"
 says 'not ready: 1 of the 2'
-configure c.json mean
-kill -HUP "$gateway"
-check "no member at all" wait_for 5 eval 'ask /wf/generation && [ "$(cat "$T/.out")" = '$generation ]
+reload mean # no member at all
 answers 503 $INFER -d "$(rows 2)"
 answers 200 /v2/models/ensemble
 json .inputs '[]'
 
-# reload METHOD MEMBER… [-- FILTER]
-reload() { configure c.json "$@"; kill -HUP "$gateway"; check "generation $generation" wait_for 5 eval 'ask /wf/generation && [ "$(cat "$T/.out")" = '$generation ]; }
 
 # What all members call the caller's mistake is one
 reload mean "$(member picky 1)"
