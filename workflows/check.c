@@ -134,7 +134,10 @@ static void check_text(struct check *c, struct text *t, enum place place)
     if ((t->uses & USES_STATUS) != 0)
         diag_error(c->l->d, t->span, "bad-place",
                    "success(), failure(), cancelled() and always() are for 'if'");
+    c->chosen = false;
     text_each_name(t, check_name_in, c);
+    if (c->chosen)
+        t->uses = (t->uses & ~(uint32_t)USES_MODEL) | USES_STEPS | USES_MATRIX;
 }
 
 static void check_texts(struct check *c)

@@ -30,6 +30,7 @@ struct check {
     struct step_facts *facts;
     uint32_t index;
     enum place place;
+    bool chosen;   /* a name in the text became one of a select step's models */
     bool may_miss; /* the text is an optional input's: what it reads may be absent */
     /* Which needed steps were seen, without clearing between steps: stamp[i] == index + 1, then slot[i] is its place in `needs`. */
     uint32_t *stamp, *slot;

@@ -182,16 +182,56 @@ static bool name_one_of(struct check *c, const struct expr *e, const char *const
     return false;
 }
 
+static struct expr *part_of(struct check *c, const struct expr *e, enum expr_op op)
+{
+    struct expr *part = arena_calloc(c->l->a, 1, sizeof(*part));
+    part->op = op;
+    part->span = e->span;
+    part->source = e->source;
+    part->depth = 1;
+    part->name = (struct expr_name){.step = NONE, .member = NONE};
+    return part;
+}
+
+/* model.NAME of a step that goes along a choice is steps.SELECT.models[matrix.choice].NAME. Its parts are looked at afterwards, as those of any expression. */
+static void name_chosen(struct check *c, struct expr *e)
+{
+    struct loader *l = c->l;
+    const struct step *select = &l->wf->steps[c->facts->chosen_of - 1];
+    struct expr *models = part_of(c, e, EXPR_NAME), *at = part_of(c, e, EXPR_NAME);
+    struct expr *one = part_of(c, e, EXPR_INDEX);
+    models->name.root = ROOT_STEPS;
+    models->name.field = FIELD_MODELS;
+    models->name.branch = select->name;
+    at->name.root = ROOT_MATRIX;
+    at->name.text = load_shared_name(l, "choice", strlen("choice"));
+    struct expr *parts[] = {models, at};
+    one->args = arena_memdup(l->a, parts, sizeof(parts));
+    one->n_args = 2;
+    one->depth = 2;
+    e->op = EXPR_MEMBER;
+    e->literal = value_text(e->name.text);
+    e->args = arena_memdup(l->a, &one, sizeof(one));
+    e->n_args = 1;
+    e->depth = 3;
+    c->chosen = true;
+}
+
 static void name_model(struct check *c, struct expr *e)
 {
     static const char *const members[] = {"path",    "name",   "slug",    "metric",
                                           "metrics", "matrix", "outputs", "promotion"};
     const struct step *s = c->step;
-    if (s->kind != KIND_SERVE) {
+    if (c->facts->chosen_of > 0) {
+        if (name_one_of(c, e, members, ARRAY_LEN(members) - 1))
+            name_chosen(c, e);
+    } else if (s->kind != KIND_SERVE) {
         diag_error(c->l->d, e->span, "bad-place",
                    "'model' is for serve steps, and step '%s' is of kind %s", s->name,
                    step_kind_names[s->kind]);
-        diag_hint(c->l->d, "a select step's models are steps.NAME.models, best first");
+        diag_hint(c->l->d,
+                  "a select step's models are steps.NAME.models; needs: {NAME: each} runs a "
+                  "step for each of them");
     } else if (c->facts->from == NULL) {
         diag_error(c->l->d, e->span, "unknown-name", "step '%s' has no model: it has no from",
                    s->name);

@@ -84,12 +84,13 @@ static bool merges(const char *key)
     return strcmp(key, "env") == 0 || strcmp(key, "labels") == 0 || strcmp(key, "secrets") == 0;
 }
 
-/* Whether some scalar below holds an expression that may name the step's own inputs or outputs. Depth is capped by the reader. */
+/* Whether some scalar below holds an expression that may name the step's own inputs, outputs or model. Depth is capped by the reader. */
 static bool names_own(const struct node *n)
 {
     if (n->kind == NODE_SCALAR)
         return strstr(n->text, "${{") != NULL &&
-               (strstr(n->text, "inputs") != NULL || strstr(n->text, "outputs") != NULL);
+               (strstr(n->text, "inputs") != NULL || strstr(n->text, "outputs") != NULL ||
+                strstr(n->text, "model") != NULL);
     for (uint32_t i = 0; i < n->len; i++) {
         if (names_own(n->kind == NODE_LIST ? n->items[i] : n->pairs[i].value))
             return true;

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* needs: {train: each} (semantics 12): a step's branches are those of the other's matrix, times its own matrix. Of several such needs all must have the same branches.
+ * needs: {select: each}: a branch for each model that may be chosen, by the axis `choice`; those beyond what is chosen are skipped by a condition.
  * Chains of them are followed without recursion; circles are left to the order of steps, which reports them. */
 #include "base/arena.h"
 #include "base/mem.h"
@@ -74,14 +75,6 @@ static bool can_be_followed(struct loader *l, const struct step *of, struct span
         diag_hint(l->d, "on_promotion: each runs a step once per promotion");
         return false;
     }
-    if (of->kind == KIND_SELECT) {
-        diag_error(l->d, at, "bad-value",
-                   "step '%s' is a select step: how many it keeps is known when it has run",
-                   of->name);
-        diag_hint(l->d, "read the list steps.%.60s.models, or combine it with an aggregate",
-                  of->name);
-        return false;
-    }
     return true;
 }
 
@@ -90,6 +83,7 @@ static void gather_each(struct loader *l, uint32_t index)
 {
     const struct step *s = &l->wf->steps[index];
     struct step_facts *f = &l->facts[index];
+    const struct node_pair *second = NULL;
     VEC(uint32_t) list = {0};
     for (uint32_t i = 0; i < f->needs->len; i++) {
         const struct node_pair *p = &f->needs->pairs[i];
@@ -97,7 +91,20 @@ static void gather_each(struct loader *l, uint32_t index)
         if (of == NONE || of == index || !can_fan_out(l, s, p->value->span) ||
             !can_be_followed(l, &l->wf->steps[of], p->value->span))
             continue;
-        *vec_push(&list) = of;
+        if (l->wf->steps[of].select == NULL)
+            *vec_push(&list) = of;
+        else if (f->chosen_of == 0)
+            f->chosen_of = of + 1;
+        else
+            second = p;
+        if (f->chosen_of > 0 && list.len > 0)
+            second = p;
+    }
+    if (second != NULL) {
+        diag_error(l->d, second->value->span, "bad-value",
+                   "step '%s' goes along the models of a select step: it can go along nothing else",
+                   s->name);
+        vec_clear(&list);
     }
     if (list.len > 0) {
         qsort(list.items, list.len, sizeof(*list.items), by_number);
@@ -251,6 +258,85 @@ static void multiply(struct loader *l, struct step *s, const struct step *along)
     s->is_matrix = true;
 }
 
+/* --- along a choice --- */
+
+/* The steps that a select step takes from, as they stand in the file; NULL past the last. */
+static const struct node *from_node(const struct step_facts *f, uint32_t i)
+{
+    const struct node *n = f->from;
+    if (n == NULL || n->kind == NODE_MAP || i >= (n->kind == NODE_LIST ? n->len : 1))
+        return NULL;
+    return n->kind == NODE_LIST ? n->items[i] : n;
+}
+
+/* What has its branches first: the i-th; NONE past the last, the step itself where a name is none. */
+static uint32_t before(struct loader *l, uint32_t index, uint32_t i)
+{
+    const struct step_facts *f = &l->facts[index];
+    if (f->chosen_of == 0)
+        return i < f->n_each ? f->each[i] : NONE;
+    const struct node *n = from_node(&l->facts[f->chosen_of - 1], i);
+    uint32_t of = n != NULL && n->kind == NODE_SCALAR ? load_step_index(l, n->text) : index;
+    return n == NULL ? NONE : of == NONE ? index : of;
+}
+
+/* At most `top`, and no more than there are candidates. */
+static uint32_t choices(struct loader *l, const struct step *select)
+{
+    const struct step_facts *f = &l->facts[select - l->wf->steps];
+    uint64_t candidates = 0;
+    for (uint32_t i = 0; from_node(f, i) != NULL; i++) {
+        const struct node *n = from_node(f, i);
+        uint32_t of = n->kind == NODE_SCALAR ? load_step_index(l, n->text) : NONE;
+        candidates += of != NONE ? l->wf->steps[of].n_rows : 0;
+    }
+    return select->select->top < candidates ? select->select->top : (uint32_t)candidates;
+}
+
+static void skip_beyond(struct loader *l, struct step *s, const struct step *select, struct span at)
+{
+    CLEANUP(sb_done) struct str text = {0};
+    sb_printf(&text, "length(default(steps['%s'].models, '')) > matrix.choice", select->name);
+    struct expr *there = expr_parse_bare(sb_text(&text), text.len, at, l->a, l->d);
+    if (there == NULL || s->condition == NULL) {
+        s->condition = there;
+        return;
+    }
+    /* The own condition last, because it is what `and` gives. */
+    struct expr *both = arena_calloc(l->a, 1, sizeof(*both));
+    struct expr *args[] = {there, s->condition};
+    *both = *s->condition;
+    both->op = EXPR_AND;
+    both->depth =
+        (uint8_t)(1 + (there->depth > s->condition->depth ? there->depth : s->condition->depth));
+    both->n_args = 2;
+    both->args = arena_memdup(l->a, args, sizeof(args));
+    s->condition = both;
+}
+
+/* A step of its own for the product: as many branches as models may be chosen. */
+static void expand_chosen(struct loader *l, uint32_t index)
+{
+    struct step *s = &l->wf->steps[index];
+    struct step_facts *f = &l->facts[index];
+    const struct step *select = &l->wf->steps[f->chosen_of - 1];
+    struct span at = each_pair(f, select->name)->value->span;
+    struct step along = {.name = select->name, .is_matrix = true, .n_rows = choices(l, select)};
+    const char **axes = arena_alloc(l->a, sizeof(*axes));
+    axes[0] = load_shared_name(l, "choice", strlen("choice"));
+    along.rows = arena_calloc(l->tmp, (size_t)along.n_rows + 1, sizeof(*along.rows));
+    for (uint32_t i = 0; i < along.n_rows; i++) {
+        struct value *v = arena_alloc(l->a, sizeof(*v));
+        const char *digits = arena_printf(l->a, "%u", i);
+        *v = value_number_text(slice_str(digits));
+        along.rows[i] = (struct matrix_row){.n = 1, .axes = axes, .values = v};
+    }
+    if (!fits(l, s, at, &along))
+        return;
+    multiply(l, s, &along);
+    skip_beyond(l, s, select, at);
+}
+
 /* With the branches of all that it goes along there. */
 static void expand(struct loader *l, uint32_t index)
 {
@@ -258,6 +344,10 @@ static void expand(struct loader *l, uint32_t index)
     const struct step_facts *f = &l->facts[index];
     const struct step *along = NULL;
     bool fine = true;
+    if (f->chosen_of > 0) {
+        expand_chosen(l, index);
+        return;
+    }
     for (uint32_t i = 0; i < f->n_each && fine; i++) {
         const struct step *of = &l->wf->steps[f->each[i]];
         struct span at = each_pair(f, of->name)->value->span;
@@ -288,14 +378,13 @@ static void expand_from(struct loader *l, uint32_t root, unsigned char *marks)
     *vec_push(&stack) = (struct visit){root, 0};
     while (stack.len > 0) {
         struct visit *v = &stack.items[stack.len - 1];
-        const struct step_facts *f = &l->facts[v->step];
-        if (v->next == f->n_each) {
+        uint32_t of = before(l, v->step, v->next++);
+        if (of == NONE) {
             expand(l, v->step);
             marks[v->step] = DONE;
             stack.len--;
             continue;
         }
-        uint32_t of = f->each[v->next++];
         if (marks[of] != UNSEEN)
             continue;
         marks[of] = OPEN;
@@ -311,14 +400,14 @@ void load_each(struct loader *l)
     for (uint32_t i = 0; i < n; i++) {
         if (load_fans_out(&l->facts[i])) {
             gather_each(l, i);
-            any = any || l->facts[i].n_each > 0;
+            any = any || l->facts[i].n_each > 0 || l->facts[i].chosen_of > 0;
         }
     }
     if (!any)
         return;
     CLEANUP(cleanup_free) unsigned char *marks = xcalloc((size_t)n + 1, 1);
     for (uint32_t i = 0; i < n; i++) {
-        if (marks[i] == UNSEEN && l->facts[i].n_each > 0)
+        if (marks[i] == UNSEEN && (l->facts[i].n_each > 0 || l->facts[i].chosen_of > 0))
             expand_from(l, i, marks);
     }
 }

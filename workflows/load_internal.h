@@ -43,7 +43,8 @@ struct step_facts {
     const struct node *needs, *from, *publish, *matrix; /* NULL: absent */
     uint32_t n_each; /* steps under `needs` with each, by index, ascending; see load_each() */
     uint32_t *each;
-    bool unknown_keys;              /* some were reported: what is missing may be one of them */
+    uint32_t chosen_of; /* index + 1 of the select step under `needs` with each; 0: none */
+    bool unknown_keys;  /* some were reported: what is missing may be one of them */
     uint8_t own[MAX_STEP_KEYS / 8]; /* keys that stand on the step itself */
 };
 

@@ -298,6 +298,37 @@ Test(workflows_serve, two_of_each_join_however_their_axes_stand)
     loaded_done(&l);
 }
 
+Test(workflows_serve, each_of_a_choice_is_a_branch_per_model_that_may_be_chosen)
+{
+    struct loaded l =
+        load_text("defaults: {env: {M: '${{ model.slug }}'}}\n"
+                  "steps:\n" TRAIN "  few: {kind: select, from: train, metric: acc, top: 9}\n"
+                  "  a: {run: 'x ${{ model.path }}', needs: {select: each}, outputs: {o: o}}\n"
+                  "  b: {run: 'x ${{ model.path }}', needs: {few: each}, if: always()}\n"
+                  "  t: {run: x, env: null}\n");
+    cr_expect_eq(l.rc, 1, "the default names a model, and t and train have none");
+    loaded_done(&l);
+    l = load_text("steps:\n" TRAIN "  few: {kind: select, from: train, metric: acc, top: 9}\n"
+                  "  a: {run: 'x ${{ model.path }}', needs: {select: each}, outputs: {o: o}}\n"
+                  "  b: {run: 'x ${{ model.path }}', needs: {few: each}, if: always()}\n");
+    const struct step *a = step_of(&l, "a"), *b = step_of(&l, "b");
+    cr_assert_eq(a->n_rows, 2, "top");
+    cr_expect_str_eq(a->rows[1].name, "a[choice=1]");
+    cr_expect_eq(b->n_rows, 3, "candidates");
+    cr_expect_not_null(a->condition);
+    cr_expect(!a->condition_has_status);
+    cr_expect_eq(b->condition->op, EXPR_AND);
+    cr_expect(b->condition_has_status);
+    /* What it reads is what steps.select.models[matrix.choice].path would be. */
+    cr_assert_eq(a->n_reads, 1);
+    cr_expect_eq(a->reads[0]->field, FIELD_MODELS);
+    cr_expect_eq(a->run->uses & USES_MODEL, 0);
+    cr_expect_neq(a->run->uses & USES_STEPS, 0);
+    cr_expect_eq(need_of(&l, "a", "select")->mode, NEED_ALL);
+    cr_expect(!need_of(&l, "a", "select")->order_only);
+    loaded_done(&l);
+}
+
 Test(workflows_serve, a_matrix_without_branches_leaves_none)
 {
     struct loaded l = load_text("steps:\n"
@@ -381,6 +412,7 @@ Test(workflows_serve, a_model_with_services_fits_an_image)
         "  each: {run: 'x ${{ steps.ens.endpoint }}', on_promotion: each}\n"
         "  along: {run: 'x ${{ steps.train.outputs.model }}', needs: {train: each}, matrix: {k: "
         "[1]}}\n"
+        "  chosen: {run: 'x ${{ model.path }}', needs: {select: each}, if: always()}\n"
         "  any: {run: x, needs: {train: any}}\n",
         (struct load_options){.want_warnings = true}, image);
     cr_assert_eq(l.rc, 0, "%s %s", sb_text(&l.text), l.err.msg);
