@@ -113,7 +113,8 @@ static void clear_round(struct child *c)
     }
     c->state = CHILD_ENDED;
     c->how.stragglers = c->tree.stragglers;
-    c->on_exit(&c->how, c->arg); /* may free c */
+    struct child_exit how = c->how; /* for those who read it after they freed c */
+    c->on_exit(&how, c->arg);
 }
 
 static void on_leader_exit(int events, void *arg)

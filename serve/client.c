@@ -31,6 +31,7 @@ enum {
     FIRST_WAIT_MS = 10,
     LAST_WAIT_MS = 1000,
     WORRY_MS = 10000, /* so long without a supervisor is told */
+    STEADY_MS = 5000, /* one that was there for less may end again as soon */
     SOCKET_NAME_MAX = 256,
     LINE_MAX_BYTES = 8 << 20,
 };
@@ -44,7 +45,7 @@ struct serve_client {
     void *arg;
     struct line *line; /* NULL: not connected */
     struct timer *timer;
-    int64_t wait_ms, lost_at_us;
+    int64_t wait_ms, lost_at_us, connected_at_us;
     bool worried;
     pid_t started; /* a supervisor of ours that nobody has waited for yet; 0: none */
     char *program; /* NULL: ourselves */
@@ -165,10 +166,13 @@ static void on_end(void *arg)
     struct serve_client *c = arg;
     line_free(c->line);
     c->line = NULL;
-    c->wait_ms = FIRST_WAIT_MS;
-    c->lost_at_us = mono_us();
-    c->worried = false;
-    timer_start(c->timer, 0, 0);
+    bool steady = mono_us() - c->connected_at_us > STEADY_MS * INT64_C(1000);
+    if (steady) {
+        c->wait_ms = FIRST_WAIT_MS;
+        c->lost_at_us = mono_us();
+        c->worried = false;
+    }
+    timer_start(c->timer, steady || c->wait_ms == FIRST_WAIT_MS ? 0 : c->wait_ms, 0);
 }
 
 static bool try_connect(struct serve_client *c)
@@ -182,6 +186,7 @@ static bool try_connect(struct serve_client *c)
     c->line = line_new(c->loop, fd, &calls);
     line_send(c->line, c->hello.data, c->hello.len);
     line_send(c->line, "{\"look\":true}", strlen("{\"look\":true}"));
+    c->connected_at_us = mono_us();
     return true;
 }
 
