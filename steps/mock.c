@@ -51,6 +51,8 @@ struct mock {
     struct map by_token;
     struct map starts; /* step -> struct counter */
     uint32_t running, peak;
+    bool (*busy)(void *arg);
+    void *busy_arg;
 };
 
 struct counter {
@@ -86,7 +88,7 @@ static void post_event(struct mock *m, struct job_handle *h, int64_t at)
     }
     m->quiet = 0;
     if (!m->turning) {
-        timer_start(m->turn, 0, 0);
+        timer_start(m->turn, m->busy ? 1 : 0, 0);
     }
 }
 
@@ -146,7 +148,7 @@ static void on_turn(void *arg)
         return;
     }
     /* Work on the pool takes real time; the virtual clock waits for it. */
-    bool working = loop_uv(m->loop)->active_reqs.count > 0;
+    bool working = loop_uv(m->loop)->active_reqs.count > 0 || (m->busy && m->busy(m->busy_arg));
     m->quiet = working ? 0 : m->quiet + 1;
     if (m->quiet >= QUIET_TURNS) {
         m->turning = true;
@@ -157,7 +159,7 @@ static void on_turn(void *arg)
         m->quiet = 0;
     }
     if (m->heap.len > 0) {
-        timer_start(m->turn, working ? 1 : 0, 0);
+        timer_start(m->turn, working || m->busy ? 1 : 0, 0); /* 0: in the same turn of the loop */
     }
 }
 
@@ -200,7 +202,7 @@ static const char *out_folder(const struct job *job)
     return out;
 }
 
-static int write_outputs(const struct job *job, struct err *err)
+static int write_outputs(const struct job *job, const struct mock_script *script, struct err *err)
 {
     const char *out = out_folder(job);
     if (!out || !job->outputs) {
@@ -212,8 +214,11 @@ static int write_outputs(const struct job *job, struct err *err)
         CLEANUP(cleanup_free) char *path = fs_join(out, job->outputs[i]);
         CLEANUP(cleanup_free) char *dir = fs_dirname(path);
         int rc = fs_mkdirs(dir, 0777, err);
+        const char *given =
+            text_ends(path, "metrics.json") && script->metrics ? script->metrics : script->text;
+        given = given ? given : text;
         if (rc == 0) {
-            rc = fs_write_file(path, text, strlen(text), 0644, false, err);
+            rc = fs_write_file(path, given, strlen(given), 0644, false, err);
         }
         if (rc < 0) {
             return rc;
@@ -265,7 +270,7 @@ static int mock_submit(struct executor *x, const struct job *job, job_fn on_end,
         return err_set(err, ERR_EXISTS, 0, "a job with the token '%s' was submitted before",
                        job->token);
     }
-    int rc = script.writes_outputs ? write_outputs(job, err) : 0;
+    int rc = script.writes_outputs ? write_outputs(job, &script, err) : 0;
     if (rc < 0) {
         return rc;
     }
@@ -393,6 +398,14 @@ int mock_executor_open(struct loop *l, const struct mock_script *scripts, size_t
     m->n_scripts = count;
     *ret = &m->x;
     return 0;
+}
+
+void mock_wait_for(struct executor *x, bool (*busy)(void *arg), void *arg)
+{
+    struct mock *m = mock_of(x);
+
+    m->busy = busy;
+    m->busy_arg = arg;
 }
 
 int64_t mock_now(struct executor *x)

@@ -12,6 +12,8 @@ struct mock_script {
     struct job_end end; /* times are filled in; started_at_ms and ended_at_ms are virtual */
     bool
         writes_outputs; /* each of job->outputs gets "STEP ATTEMPT\n", below $WF_OUT or its mount */
+    const char *metrics; /* what an output whose path ends in metrics.json gets instead; NULL */
+    const char *text;    /* what the others get instead; NULL */
     bool ignores_term;
     bool submit_fails,
         submit_unknown; /* unknown: submit reports ERR_TIMEOUT, yet the job runs: `find` sees it */
@@ -23,6 +25,8 @@ struct mock_script {
 int mock_executor_open(struct loop *l, const struct mock_script *scripts, size_t count,
                        struct executor **ret, struct err *err);
 int64_t mock_now(struct executor *x);
+/* The virtual clock also stands still while busy() is true. */
+void mock_wait_for(struct executor *x, bool (*busy)(void *arg), void *arg);
 uint32_t mock_started(struct executor *x, const char *step); /* how often */
 uint32_t mock_peak(struct executor *x);                      /* most at once */
 

@@ -15,6 +15,13 @@
 #include <string.h>
 #include <unistd.h>
 
+static bool writes(void *arg)
+{
+    const struct rig *r = arg;
+
+    return store_pending(r->store) > 0;
+}
+
 void rig_scripts(struct rig *r, const struct mock_script *scripts, size_t count)
 {
     struct err err = {0};
@@ -23,6 +30,9 @@ void rig_scripts(struct rig *r, const struct mock_script *scripts, size_t count)
         r->mock->ops->close(r->mock);
     }
     cr_assert_eq(mock_executor_open(r->loop, scripts, count, &r->mock, &err), 0, "%s", err.msg);
+    if (r->writes_first) {
+        mock_wait_for(r->mock, writes, r);
+    }
 }
 
 void rig_open(struct rig *r, const struct mock_script *scripts, size_t count)
@@ -72,6 +82,18 @@ static void add_member(struct rig *r, const json_t *j, const char *key)
     }
 }
 
+static void add_models(struct rig *r, const json_t *models)
+{
+    size_t i;
+    json_t *m;
+
+    json_array_foreach(models, i, m)
+    {
+        sb_printf(&r->log, " %s %g", json_string_value(json_object_get(m, "slug")),
+                  json_number_value(json_object_get(m, "metric")));
+    }
+}
+
 static void on_event(struct run *run, const struct event *e, void *arg)
 {
     static const char *const names[EVENT_TYPE_COUNT] = {
@@ -81,10 +103,12 @@ static void on_event(struct run *run, const struct event *e, void *arg)
         [EVENT_CANCELLED] = "cancelled", [EVENT_PUBLISH] = "publish",
         [EVENT_RUN_STARTED] = "begin",   [EVENT_RUN_STOPPING] = "stopping",
         [EVENT_RUN_ENDED] = "end",       [EVENT_WARNING] = "warning",
-        [EVENT_WAITING] = "waiting",
+        [EVENT_WAITING] = "waiting",     [EVENT_PROMOTION] = "promotion",
+        [EVENT_SERVING] = "serving",
     };
-    static const char *const members[] = {"attempt",  "verdict", "note",   "kind", "error",
-                                          "delay_ms", "because", "status", "text"};
+    static const char *const members[] = {"attempt", "verdict",  "note",    "kind",
+                                          "error",   "delay_ms", "because", "status",
+                                          "text",    "number",   "reason",  "state"};
     struct rig *r = arg;
     const char *name = e->instance == UINT32_MAX ? "-" : run_plan(run)->instances[e->instance].name;
     CLEANUP(cleanup_json) json_t *j = NULL;
@@ -96,6 +120,7 @@ static void on_event(struct run *run, const struct event *e, void *arg)
         for (size_t k = 0; k < ARRAY_LEN(members); k++) {
             add_member(r, j, members[k]);
         }
+        add_models(r, json_object_get(j, "models"));
     }
     sb_putc(&r->log, '\n');
     if (r->hook) {

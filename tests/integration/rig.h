@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* A workflow's folder, a store, a loop and the mock executor, for tests of the engine. What happens is written into a log, one line per event: "started a 1", "hit a", "failed a failed", "skipped b a was skipped". */
+/* A workflow's folder, a store, a loop and the mock executor, for tests of the engine. What happens is written into a log, one line per event: "started a 1", "hit a", "failed a failed", "skipped b a was skipped", "promotion select 2 early b 0.9 a 0.8". */
 #ifndef WF_TESTS_RIG_H
 #define WF_TESTS_RIG_H
 
@@ -26,6 +26,7 @@ struct rig {
     void (*hook)(struct rig *r, struct run *run, const struct event *e, const char *name);
     struct run *run;
     bool done;
+    bool writes_first; /* the virtual clock waits for what is being written to the store */
 };
 
 /* `scripts` is borrowed until rig_close(). */
