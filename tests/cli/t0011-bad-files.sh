@@ -45,7 +45,7 @@ for key in 'triggers: [{cron: "0 3 * * 1"}]' 'pools: {gpu: 1}' 'overlap: queue' 
 steps: {a: {run: x}}"
     says 'not supported yet'
 done
-for step in '{kind: serve, from: a, run: x}' '{kind: workflow, file: x.yaml}' '{kind: approve, message: x}' '{run: x, pool: gpu}' '{run: x, checkpoint: c}' '{run: x, executor: slurm}' '{run: x, executor: kubernetes}'; do
+for step in '{kind: workflow, file: x.yaml}' '{kind: approve, message: x}' '{run: x, pool: gpu}' '{run: x, checkpoint: c}' '{run: x, executor: slurm}' '{run: x, executor: kubernetes}'; do
     invalid "steps: {a: {run: x}, b: $step}"
     says 'not supported yet'
 done

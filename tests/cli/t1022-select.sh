@@ -80,6 +80,6 @@ E
 try 1 wf run bad.yaml
 invalid 'steps: {t: {kind: train, run: x, outputs: {model: m}}}'
 invalid 'steps: {t: {run: x, outputs: {o: o}}, s: {kind: select, from: t, metric: a}}'
-invalid 'steps: {t: {kind: train, run: x, outputs: {metrics: m}}, s: {kind: select, from: t, metric: a, promote: early}}'
-says 'not supported yet'
+invalid 'steps: {t: {kind: train, run: x, outputs: {metrics: m}}, s: {kind: select, from: t, metric: a, promote: soon}}'
+invalid 'steps: {t: {kind: train, run: x, outputs: {metrics: m}}, s: {kind: select, from: t, metric: a, wait: {for: 2}}}'
 finish
