@@ -5,7 +5,7 @@ OIP=${OIP:?set OIP to the model server for tests (tests/servers/oip.c)}
 # Sockets have short paths.
 S=$(mktemp -d /tmp/wf-gw.XXXXXX)
 started=()
-end_all() { local p; for p in "${started[@]}"; do kill -9 "$p" 2>/dev/null; done; wait 2>/dev/null; rm -rf "$S"; cleanup; }
+end_all() { local p; for p in "${started[@]}"; do kill -9 "$p" 2>/dev/null; done; wait 2>/dev/null; grep -ahE 'Sanitizer|runtime error' "$T/gateway.log" 2>/dev/null; rm -rf "$S"; cleanup; }
 trap end_all EXIT
 # model NAME [OPTION…]: a model server on $S/NAME; its pid is in $model
 model() { local name=$1; shift; "$OIP" "$S/$name" "$@" & model=$!; started+=("$model"); wait_for 5 test -S "$S/$name" || fail "model server $name does not start"; }

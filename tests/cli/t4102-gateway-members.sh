@@ -28,6 +28,7 @@ for bad in broken picky close half garbage huge page gone; do
     header X-Wf-Members one
     kill "$gateway"
     wait "$gateway"
+    same "exit code" $? 0
 done
 
 # Below quorum
@@ -136,4 +137,7 @@ jq -cn '{inputs: [{name: "x", shape: [20000, 10], datatype: "FP64", data: [range
 reload mean "$(member echo 2)" "$(member echo2 1)" -- '.split = 1000'
 answers 200 $INFER --data-binary @large
 json '.outputs[0].data == [range(200000) | . / 8]' true
+kill -TERM "$gateway"
+wait "$gateway"
+same "exit code" $? 0
 finish
