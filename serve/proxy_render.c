@@ -217,7 +217,7 @@ static void add_frontend(struct str *out, const struct proxy_service *v)
     }
     add_anonymous(out, v);
     sb_printf(out,
-              "    http-request set-var(txn.slug) path,field(3,/),field(1,:) if "
+              "    http-request set-var(txn.slug) path,field(4,/),field(1,:) if "
               "{ path_beg /v2/models/ /v1/models/ }\n"
               "    http-request set-var(txn.backend) str(s%lld/),concat(,txn.slug),map_str(%s) if "
               "{ var(txn.slug) -m found }\n",
