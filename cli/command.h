@@ -38,7 +38,7 @@ struct command {
     const struct opt *opts;
     size_t n_opts;
     size_t min_args, max_args;
-    bool hidden; /* wf's own: in no list of commands */
+    bool hidden;                                     /* wf's own: in no list of commands */
     int (*run)(struct cli *c, const struct args *a); /* returns the exit code */
 };
 

@@ -79,7 +79,7 @@ struct replica {
     /* The owner's. */
     bool drain; /* gets nothing new */
     int64_t drain_since_us;
-    bool up; /* HAProxy's word, at the last look */
+    bool up;              /* HAProxy's word, at the last look */
     bool seen_up, drains; /* of the look under way */
     uint32_t seen_sessions;
     void *owner;

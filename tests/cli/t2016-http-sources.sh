@@ -116,7 +116,7 @@ get plain/b ", cache: {policy: time, ttl: 14d}"
 try 0 wf run w.yaml
 : >hits
 try 0 wf run -v w.yaml; check_ran ""
-says 'because reused: [0-9]+s old, fresh for 14d'
+says '[0-9]+s old, fresh for 14d'
 json '.steps[0].cache.note | test("old, fresh for 14d")' true <(wf show --json)
 seen "nobody is asked" ""
 get plain/b ", cache: {policy: change, measure: bytes, threshold: 20%}"

@@ -85,6 +85,15 @@ static int expected(enum instance_state s, enum event_type e)
         return (int)s;
     case EVENT_WAITING:
         return s == INSTANCE_QUEUED || s == INSTANCE_RETRYING ? (int)s : -1;
+    case EVENT_PROMOTION:
+        return s == INSTANCE_QUEUED || s == INSTANCE_RUNNING || s == INSTANCE_SUCCEEDED ||
+                       s == INSTANCE_CACHED
+                   ? (int)s
+                   : -1;
+    case EVENT_SERVING:
+        return s == INSTANCE_RUNNING ? (int)s : -1;
+    case EVENT_AGAIN:
+        return s == INSTANCE_SUCCEEDED || s == INSTANCE_FAILED ? INSTANCE_QUEUED : -1;
     default:
         return -1;
     }
