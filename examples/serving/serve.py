@@ -41,6 +41,10 @@ class Server(socketserver.ThreadingMixIn, socketserver.UnixStreamServer):
     daemon_threads = True
     request_queue_size = 128
 
+    def handle_error(self, request, address):
+        if not isinstance(sys.exc_info()[1], ConnectionError):  # a caller that went away is none
+            super().handle_error(request, address)
+
 
 signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))  # comes when nothing is asked any more
 Server(os.environ["WF_SOCKET"], Handler).serve_forever()
