@@ -36,7 +36,19 @@ diff -u "$work/page" "$work/now" || {
     exit 1
 }
 while read -r command; do
-    awk -v head="### wf $command" '/^##/ { inside = $0 == head || index($0, head " ") == 1 } inside' "$source/docs/commands.md" >"$work/section"
+    # "### wf models show …" is the section of `wf models show`, not of `wf models`.
+    awk -v command="$command" '
+        NR == FNR { known[$0]; next }
+        /^##/ {
+            longest = ""
+            for (k in known) {
+                if (index($0 " ", "### wf " k " ") == 1 && length(k) > length(longest)) {
+                    longest = k
+                }
+            }
+            inside = longest == command
+        }
+        inside' "$work/commands" "$source/docs/commands.md" >"$work/section"
     # shellcheck disable=SC2086
     NO_COLOR=1 "$wf" $command --help | sed -n '/^Options/,/^$/s/^  \(-., \|    \)--\([a-z-]*\).*/\2/p' | grep -vx -e param -e params-file >"$work/options" || true
     [ -s "$work/section" ] || {
