@@ -57,7 +57,7 @@ void help_all(const struct cli *c)
         if (commands[i]->hidden) {
             continue;
         }
-        sb_printf(&s, "  %-14s %s\n", commands[i]->name, commands[i]->summary);
+        sb_printf(&s, "  %-16s %s\n", commands[i]->name, commands[i]->summary);
     }
     sb_puts(&s, "\n`wf COMMAND --help` tells more. A first workflow:\n\n"
                 "  printf 'steps:\\n  hello:\\n    run: echo \"Hello, world\"\\n' > hello.yaml\n"

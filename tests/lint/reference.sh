@@ -36,6 +36,7 @@ diff -u "$work/page" "$work/now" || {
     exit 1
 }
 while read -r command; do
+    # shellcheck disable=SC2094 # both only read
     # "### wf models show …" is the section of `wf models show`, not of `wf models`.
     awk -v command="$command" '
         NR == FNR { known[$0]; next }
