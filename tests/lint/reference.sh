@@ -35,8 +35,8 @@ diff -u "$work/page" "$work/now" || {
     echo "reference.sh: the commands could not be read from wf --help" >&2
     exit 1
 }
+# shellcheck disable=SC2094 # nothing writes to the list
 while read -r command; do
-    # shellcheck disable=SC2094 # both only read
     # "### wf models show …" is the section of `wf models show`, not of `wf models`.
     awk -v command="$command" '
         NR == FNR { known[$0]; next }
