@@ -113,6 +113,8 @@ static int find_tensors(struct joint *j, size_t index)
     return 0;
 }
 
+static const char single_float[] = "FP32";
+
 /* Halves and single floats stay floats; a mean of whole numbers, or of doubles among others, is a double. */
 static void set_datatype(struct joint *j)
 {
@@ -126,7 +128,7 @@ static void set_datatype(struct joint *j)
         return;
     }
     if (j->c->method == METHOD_MEAN || (!same && j->out.kind != TENSOR_INTEGER)) {
-        j->out.datatype = floats ? "FP32" : "FP64";
+        j->out.datatype = floats ? single_float : "FP64";
     }
 }
 
@@ -149,7 +151,9 @@ static int combine_elements(struct joint *j)
         data[k] = slice_of(flat[k].data, flat[k].len);
     }
     set_datatype(j);
-    int rc = aggregate_combine(j->c->method, data, j->c->slugs, n, &j->data, j->err);
+    bool single = text_eq(j->out.datatype, single_float);
+    int rc = (single ? aggregate_combine_single
+                     : aggregate_combine)(j->c->method, data, j->c->slugs, n, &j->data, j->err);
     for (uint32_t k = 0; k < n; k++) {
         sb_done(&flat[k]);
     }

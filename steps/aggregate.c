@@ -11,10 +11,12 @@
 #include "workflows/value.h"
 
 #include <math.h>
+#include <stdio.h>
 #include <string.h>
 
 struct combine {
     enum method method;
+    bool single; /* means are written as 32-bit floats */
     const char *const *names;
     size_t count;
     struct arena *arena;
@@ -40,13 +42,75 @@ static void text_of(const struct value *v, struct str *out)
     value_json(v, &w);
 }
 
+/* As JSON has it: 1 and 1.0 differ. */
 static bool equal(const struct value *a, const struct value *b)
 {
+    if (a->type != b->type) {
+        return false;
+    }
+    if (a->type == VALUE_NUMBER || a->type == VALUE_STRING) {
+        return slice_eq(a->text, b->text);
+    }
     CLEANUP(sb_done) struct str left = {0}, right = {0};
-
     text_of(a, &left);
     text_of(b, &right);
     return left.len == right.len && memcmp(sb_text(&left), sb_text(&right), left.len) == 0;
+}
+
+/* A decimal of 6 to 9 digits that is read back as `f`, by way of a double or not, for numbers of ordinary size. */
+static bool put_digits(struct str *out, float f)
+{
+    static const double tens[] = {1, 1e1, 1e2, 1e3, 1e4, 1e5, 1e6, 1e7, 1e8, 1e9, 1e10, 1e11, 1e12};
+    double v = (double)f < 0 ? -(double)f : (double)f;
+    int whole = 0; /* digits before the point; of 0.00… as many zeros less */
+
+    if (!(v >= 1e-4 && v < 1e9)) {
+        return false;
+    }
+    while (whole < 9 && v >= tens[whole]) {
+        whole++;
+    }
+    for (double low = 0.1; v < low; low /= 10) {
+        whole--;
+    }
+    for (int digits = 6; digits <= 9; digits++) {
+        int point = digits - whole;
+        if (point < 0 || point >= (int)ARRAY_LEN(tens)) {
+            continue;
+        }
+        uint64_t n = (uint64_t)(v * tens[point] + 0.5), bits;
+        double back = (double)n / tens[point]; /* rounded once: both are exact */
+        memcpy(&bits, &back, sizeof(bits));
+        bool between = (bits & 0x1FFFFFFF) == 0x10000000; /* two floats: readers differ */
+        if ((float)back != (float)v || between) {
+            continue;
+        }
+        while (point > 0 && n % 10 == 0) {
+            n /= 10;
+            point--;
+        }
+        char text[32];
+        uint64_t unit = (uint64_t)tens[point];
+        int len = point
+                      ? snprintf(text, sizeof(text), "%llu.%0*llu", (unsigned long long)(n / unit),
+                                 point, (unsigned long long)(n % unit))
+                      : snprintf(text, sizeof(text), "%llu", (unsigned long long)n);
+        sb_puts(out, f < 0 ? "-" : "");
+        sb_add(out, text, (size_t)len);
+        return true;
+    }
+    return false;
+}
+
+static void put_single(struct jsonw *w, float f)
+{
+    CLEANUP(sb_done) struct str text = {0};
+
+    if (put_digits(&text, f)) {
+        jw_raw(w, text.data, text.len);
+    } else {
+        jw_real(w, (double)f);
+    }
 }
 
 static int mean_leaf(struct combine *c, const struct value *const *vs)
@@ -62,8 +126,15 @@ static int mean_leaf(struct combine *c, const struct value *const *vs)
                            sb_text(&c->path), c->names[0], c->names[k]);
         }
     }
-    if (vs[0]->type == VALUE_NUMBER) {
-        jw_real(&c->out, sum / (double)c->count);
+    double mean = sum / (double)c->count;
+    if (vs[0]->type == VALUE_NUMBER && !isfinite(c->single ? (double)(float)mean : mean)) {
+        return err_set(c->err, ERR_INVALID, 0, "there is no mean at $%s: the numbers are too large",
+                       sb_text(&c->path));
+    }
+    if (vs[0]->type == VALUE_NUMBER && c->single) {
+        put_single(&c->out, (float)mean);
+    } else if (vs[0]->type == VALUE_NUMBER) {
+        jw_real(&c->out, mean);
     } else {
         value_json(vs[0], &c->out);
     }
@@ -192,11 +263,15 @@ static int join_lists(struct combine *c, const struct value *const *vs)
     return rc;
 }
 
-int aggregate_combine(enum method method, const struct slice *documents, const char *const *names,
-                      size_t count, struct str *out, struct err *err)
+static int combine(enum method method, bool single, const struct slice *documents,
+                   const char *const *names, size_t count, struct str *out, struct err *err)
 {
-    struct combine c = {
-        .method = method, .names = names, .count = count, .arena = arena_new(), .err = err};
+    struct combine c = {.method = method,
+                        .single = single,
+                        .names = names,
+                        .count = count,
+                        .arena = arena_new(),
+                        .err = err};
     struct value *values = arena_calloc(c.arena, count + 1, sizeof(*values));
     const struct value **vs = arena_calloc(c.arena, count + 1, sizeof(*vs));
     size_t before = out->len;
@@ -223,4 +298,17 @@ int aggregate_combine(enum method method, const struct slice *documents, const c
     sb_done(&c.path);
     arena_free(c.arena);
     return rc;
+}
+
+int aggregate_combine(enum method method, const struct slice *documents, const char *const *names,
+                      size_t count, struct str *out, struct err *err)
+{
+    return combine(method, false, documents, names, count, out, err);
+}
+
+int aggregate_combine_single(enum method method, const struct slice *documents,
+                             const char *const *names, size_t count, struct str *out,
+                             struct err *err)
+{
+    return combine(method, true, documents, names, count, out, err);
 }

@@ -36,4 +36,9 @@ bool select_metric(const struct select_options *o, const char *metrics, struct a
 int aggregate_combine(enum method method, const struct slice *documents, const char *const *names,
                       size_t count, struct str *out, struct err *err);
 
+/* The same for numbers that are 32-bit floats: a mean is one too, and written with as few digits as tell which. */
+int aggregate_combine_single(enum method method, const struct slice *documents,
+                             const char *const *names, size_t count, struct str *out,
+                             struct err *err);
+
 #endif

@@ -1,11 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Documents made into one. */
 #include "base/err.h"
+#include "base/mem.h"
 #include "base/str.h"
 #include "room.h"
 #include "steps/aggregate.h"
 
 #include <criterion/criterion.h>
+#include <math.h>
+#include <stdlib.h>
 #include <string.h>
 
 static const char *const names[] = {"a", "b", "c"};
@@ -41,6 +44,43 @@ Test(steps_aggregate, mean)
     combine(METHOD_MEAN, types, 2, "at $.k: different types");
     const char *const bad[] = {"[1]", "nope"};
     combine(METHOD_MEAN, bad, 2, "'b' is not JSON");
+}
+
+/* A mean of one: what is written is read back as that float, whichever way it is read. */
+Test(steps_aggregate, single_floats)
+{
+    struct str doc = {0}, out = {0};
+    struct err err = {0};
+    float want[20000];
+    uint32_t bits = 1;
+    sb_putc(&doc, '[');
+    for (size_t i = 0; i < ARRAY_LEN(want); i++) {
+        do {
+            bits = bits * 1664525 + 1013904223;
+            uint32_t use = i % 2 ? bits : (bits & 0x80FFFFFF) | 0x3C000000; /* 0.008 to 2 */
+            memcpy(&want[i], &use, sizeof(use));
+        } while (!isfinite(want[i]));
+        sb_printf(&doc, "%s%.17g", i ? "," : "", (double)want[i]);
+    }
+    sb_putc(&doc, ']');
+    struct slice s = slice_of(doc.data, doc.len);
+    cr_assert_eq(aggregate_combine_single(METHOD_MEAN, &s, names, 1, &out, &err), 0, "%s", err.msg);
+    const char *at = out.data;
+    for (size_t i = 0; i < ARRAY_LEN(want); i++) {
+        char *end;
+        cr_assert_eq(strtof(++at, NULL), want[i], "%.20s for %.9g", at, (double)want[i]);
+        cr_assert_eq((float)strtod(at, &end), want[i], "%.20s for %.9g", at, (double)want[i]);
+        cr_assert(i % 2 || end - at <= 13, "%.20s", at);
+        at = end;
+    }
+    const char *const large[] = {"[1e39]", "[1e300]"};
+    struct slice two[] = {slice_str(large[0]), slice_str(large[1])};
+    cr_assert_lt(aggregate_combine_single(METHOD_MEAN, two, names, 1, &out, &err), 0);
+    cr_assert_eq(aggregate_combine(METHOD_MEAN, two, names, 2, &out, &err), 0);
+    two[0] = slice_str("[1e999]");
+    cr_assert_lt(aggregate_combine(METHOD_MEAN, two, names, 2, &out, &err), 0);
+    sb_done(&doc);
+    sb_done(&out);
 }
 
 Test(steps_aggregate, vote_union_concat)
