@@ -150,6 +150,24 @@ static bool is_address(const char *host)
            (inet_pton(AF_INET6, host, &any) == 1 && !strchr(host, '%'));
 }
 
+/* A socket of `::` takes IPv4's callers too. */
+static bool same_address(const char *a, const char *b)
+{
+    struct in6_addr six[2];
+    struct in_addr four[2];
+    bool is_six[2] = {inet_pton(AF_INET6, a, &six[0]) == 1, inet_pton(AF_INET6, b, &six[1]) == 1};
+    if ((is_six[0] && IN6_IS_ADDR_UNSPECIFIED(&six[0])) ||
+        (is_six[1] && IN6_IS_ADDR_UNSPECIFIED(&six[1]))) {
+        return true;
+    }
+    if (is_six[0] || is_six[1]) {
+        return is_six[0] && is_six[1] && memcmp(&six[0], &six[1], sizeof(six[0])) == 0;
+    }
+    return inet_pton(AF_INET, a, &four[0]) != 1 || inet_pton(AF_INET, b, &four[1]) != 1 ||
+           four[0].s_addr == four[1].s_addr || four[0].s_addr == INADDR_ANY ||
+           four[1].s_addr == INADDR_ANY;
+}
+
 static int check_address(const struct proxy_state *s, uint32_t i, struct err *err)
 {
     const struct proxy_service *a = &s->services[i];
@@ -164,10 +182,10 @@ static int check_address(const struct proxy_state *s, uint32_t i, struct err *er
         if (b->id == a->id) {
             return err_set(err, ERR_INVALID, 0, "there are two services %lld", (long long)a->id);
         }
-        if (b->port == a->port && strcmp(b->host, a->host) == 0) {
+        if (b->port == a->port && same_address(b->host, a->host)) {
             return err_set(err, ERR_INVALID, 0,
-                           "two services want %s, port %u; give one of them another port", a->host,
-                           a->port);
+                           "two services want port %u of %s; give one of them another port",
+                           a->port, a->host);
         }
     }
     return 0;
