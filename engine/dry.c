@@ -374,6 +374,10 @@ static void settle_alike(struct dry *d, uint32_t i, enum dry_verdict verdict,
 {
     const char *blind;
 
+    if (verdict == DRY_UNDECIDED && step_is_service(&d->wf->steps[d->plan->instances[i].step])) {
+        settle(d, i, DRY_RUN, "a service: it is up while the run lasts");
+        return;
+    }
     if (verdict == DRY_UNDECIDED && runs_anyway(d, i, &blind)) {
         settle(d, i, DRY_RUN, blind);
         return;

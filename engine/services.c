@@ -584,12 +584,8 @@ static void advance(struct service *s)
         if (under && is_over(under)) {
             CLEANUP(cleanup_free)
             char *text = xasprintf("%s did not get ready", model_of(under)->name);
-            if (s->since_us == 0) {
-                emit_because(r, EVENT_SKIPPED, s->instance, text);
-                sched_over(r, s->instance);
-            } else {
-                fail(s, text);
-            }
+            emit_because(r, s->since_us == 0 ? EVENT_SKIPPED : EVENT_CANCELLED, s->instance, text);
+            sched_over(r, s->instance);
             return;
         }
         if (s->generation > 0) {

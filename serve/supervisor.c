@@ -98,6 +98,19 @@ struct service *supervisor_find(struct supervisor *u, const char *workflow, cons
     return NULL;
 }
 
+void supervisor_log(const char *fmt, ...)
+{
+    CLEANUP(sb_done) struct str text = {0};
+    va_list ap;
+    char at[32];
+
+    va_start(ap, fmt);
+    sb_vprintf(&text, fmt, ap);
+    va_end(ap);
+    format_time(now_ms(), at);
+    fprintf(stderr, "%s %s\n", at, sb_text(&text));
+}
+
 void supervisor_note(struct supervisor *u, int64_t service, const char *fmt, ...)
 {
     CLEANUP(sb_done) struct str text = {0}, line = {0};
@@ -105,9 +118,7 @@ void supervisor_note(struct supervisor *u, int64_t service, const char *fmt, ...
     va_start(ap, fmt);
     sb_vprintf(&text, fmt, ap);
     va_end(ap);
-    char at[32];
-    format_time(now_ms(), at);
-    fprintf(stderr, "%s %s\n", at, sb_text(&text));
+    supervisor_log("%s", sb_text(&text));
     wire_note(service, sb_text(&text), &line);
     if (u->control) {
         control_tell(u->control, line.data, line.len);

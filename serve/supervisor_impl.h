@@ -150,6 +150,8 @@ struct supervisor {
 void supervisor_look(struct supervisor *u); /* at the rows */
 void supervisor_soon(
     struct supervisor *u); /* applies views, sees whether all is over, from the loop */
+/* Into the supervisor's log alone. */
+void supervisor_log(const char *fmt, ...) WF_PRINTF(1, 2);
 void supervisor_note(struct supervisor *u, int64_t service, const char *fmt, ...)
     __attribute__((format(printf, 3, 4)));
 struct service *supervisor_find(struct supervisor *u, const char *workflow, const char *step);

@@ -2,8 +2,8 @@
 /* A service's phases (switch.h): what each asks for, what ends it, and what is told of it. service_run() may be called at any time and any number of times. */
 #include "base/arena.h"
 #include "base/json.h"
-#include "base/log.h"
 #include "base/loop.h"
+#include "base/log.h"
 #include "base/mem.h"
 #include "base/units.h"
 #include "cache/store.h"
@@ -152,12 +152,11 @@ void service_fail(struct service *s, const char *text)
         return;
     }
     free(s->error);
-    s->error = xstrdup(why);
+    s->error = xasprintf("%s%s", why, s->live ? "; the earlier one goes on serving" : "");
     s->failed_generation = s->next->generation;
     want_drop(s->next);
     s->next = NULL;
-    supervisor_note(s->sup, s->id, "%s: %s%s", service_name(s), why,
-                    s->live ? "; the earlier one goes on serving" : "");
+    supervisor_log("%s: %s", service_name(s), s->error); /* its run hears of it with the state */
     service_event(s, SWITCH_FAILED);
 }
 
