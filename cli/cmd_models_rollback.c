@@ -145,7 +145,6 @@ static void build_spec(const struct service_spec *was, struct service_spec *ret)
     ret->models = was->models;
     ret->n_models = was->n_models;
     ret->ready_path = was->ready_path;
-    ret->ready_script = was->ready_script;
     ret->ready_timeout_ms = was->ready_timeout_ms;
     ret->grace_ms = was->grace_ms;
     ret->retry = was->retry;

@@ -265,6 +265,25 @@ static int make_program(struct making *m, const struct promoted_model *model,
     return 0;
 }
 
+/* The smoke test runs on this machine, wherever the replica does: its model's files are those of here. */
+static int make_ready(struct making *m, const struct promoted_model *model,
+                      const struct promotion *p, struct spec_model *ret, struct err *err)
+{
+    const struct text *t = m->step->serve->ready_run;
+    struct value value;
+    int rc = t && model
+                 ? service_model_value(m->w->store, model, p->number, false, m->a, &value, err)
+                 : 0;
+
+    if (!t || rc != 0) {
+        return rc;
+    }
+    m->o.model = model ? &value : NULL;
+    rc = program_script(&m->o, t, m->a, &ret->ready_script, err);
+    m->o.model = NULL;
+    return rc;
+}
+
 static int make_model(struct making *m, const struct promotion *p, uint32_t n,
                       struct spec_model *ret, struct err *err)
 {
@@ -283,6 +302,7 @@ static int make_model(struct making *m, const struct promotion *p, uint32_t n,
         ret->content = content(&ret->program, m->o.q, model);
     }
     m->o.model = NULL;
+    rc = rc == 0 ? make_ready(m, model, p, ret, err) : rc;
     return rc == 0 ? 0 : err_wrap(err, "service '%s'", m->step->name);
 }
 
@@ -324,9 +344,6 @@ static int fill_serve(struct making *m, const struct promotion *p, struct servic
     ret->limits = o->limits;
     ret->replicas = o->replicas > 0 ? o->replicas : 1;
     ret->ready_path = o->ready_path;
-    if (rc == 0 && o->ready_run) {
-        rc = program_script(&m->o, o->ready_run, m->a, &ret->ready_script, err);
-    }
     ret->ready_timeout_ms = o->ready_timeout_ms;
     ret->grace_ms = m->step->grace_ms;
     ret->retry = m->step->retry;

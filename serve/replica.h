@@ -120,6 +120,9 @@ void replica_stop(struct replica *r, int64_t grace_ms);
 /* After GONE: removes record, script and socket. Before: forgets it, and it goes on running. */
 void replica_free(struct replica *r);
 
+/* `text` with the socket, port and index in place of spec.h's marks; `host`: as this machine sees them, else as the replica does. In the replica's arena. */
+const char *replica_fill(const struct replica *r, const char *text, bool host);
+
 /* --- records --- */
 struct replica_record {
     char token[ID_LEN + 1];

@@ -56,14 +56,13 @@ static int make_address(struct replica *r, const struct replica_plan *p, struct 
 
 /* --- arguments and environment --- */
 
-/* `text` with what only we know. In the replica's arena. */
-static const char *fill(struct replica *r, const char *text)
+const char *replica_fill(const struct replica *r, const char *text, bool host)
 {
     static const char *const marks[] = {SPEC_SOCKET, SPEC_PORT, SPEC_INDEX};
     char port[16], index[16];
     snprintf(port, sizeof(port), "%u", r->port);
     snprintf(index, sizeof(index), "%u", r->index);
-    const char *inner = r->container ? INNER_RUN "/s" : r->socket;
+    const char *inner = r->container && !host ? INNER_RUN "/s" : r->socket;
     const char *const values[] = {r->socket ? inner : "", port, index};
     CLEANUP(sb_done) struct str out = {0};
     while (*text) {
@@ -79,6 +78,11 @@ static const char *fill(struct replica *r, const char *text)
         }
     }
     return arena_strdup(r->arena, sb_text(&out));
+}
+
+static const char *fill(const struct replica *r, const char *text)
+{
+    return replica_fill(r, text, false);
 }
 
 static size_t count(const char *const *texts)

@@ -156,7 +156,7 @@ static void on_script_exit(const struct child_exit *how, void *arg)
 
 static void run_script(struct replica *r)
 {
-    const char *const argv[] = {"sh", "-c", r->ready_script, NULL};
+    const char *const argv[] = {"sh", "-c", replica_fill(r, r->ready_script, true), NULL};
     struct child_spec spec = {.program = "/bin/sh",
                               .argv = argv,
                               .envp = script_env(r),

@@ -108,6 +108,7 @@ static void put_models(struct jsonw *w, const struct service_spec *s)
         jw_key(w, "content");
         jw_digest(w, &m->content);
         put_program(w, &m->program);
+        put_text(w, "ready_script", m->ready_script);
         jw_end_object(w);
     }
     jw_end_array(w);
@@ -140,7 +141,6 @@ static void put_serve(struct jsonw *w, const struct service_spec *s)
     put_models(w, s);
     put_i64(w, "replicas", s->replicas);
     put_text(w, "ready_path", s->ready_path);
-    put_text(w, "ready_script", s->ready_script);
     put_i64(w, "ready_timeout_ms", s->ready_timeout_ms);
     put_i64(w, "grace_ms", s->grace_ms);
     put_retry(w, &s->retry);
@@ -373,6 +373,7 @@ static void get_models(struct reader *r, const json_t *o, struct service_spec *s
         models[i].metric = get_real(r, m, "metric");
         get_digest(r, m, "content", &models[i].content);
         get_program(r, m, &models[i].program);
+        models[i].ready_script = get_text(r, m, "ready_script");
     }
     s->models = models;
 }
@@ -383,7 +384,6 @@ static void get_serve(struct reader *r, const json_t *o, struct service_spec *s)
     get_models(r, o, s);
     s->replicas = get_u32(r, o, "replicas");
     s->ready_path = get_text(r, o, "ready_path");
-    s->ready_script = get_text(r, o, "ready_script");
     s->ready_timeout_ms = get_int(r, o, "ready_timeout_ms", INT64_MAX);
     s->grace_ms = get_int(r, o, "grace_ms", INT64_MAX);
     s->retry.limit = get_u32(r, retry, "limit");

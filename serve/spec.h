@@ -52,6 +52,8 @@ struct spec_model {
     struct digest
         content; /* of what it is: its files and its program. A replica of equal content is kept over promotions */
     struct spec_program program;
+    const char *
+        ready_script; /* its smoke test for sh, run on this machine with WF_SOCKET or PORT and WF_MODEL set; may hold the marks above; NULL */
 };
 
 struct service_spec {
@@ -70,8 +72,6 @@ struct service_spec {
     const struct spec_model *models;
     uint32_t replicas;
     const char *ready_path; /* NULL: it accepts a connection */
-    const char
-        *ready_script; /* smoke test for sh, run with WF_SOCKET or PORT and WF_MODEL set; NULL */
     int64_t ready_timeout_ms, grace_ms;
     struct retry retry; /* until it was ready once; later restarts have no limit */
     enum address_mode address;

@@ -231,7 +231,7 @@ static struct replica_plan make_plan(const struct group *g, uint32_t index)
                                  .address = spec->address,
                                  .fixed_port = spec->fixed_port,
                                  .ready_path = spec->ready_path,
-                                 .ready_script = spec->ready_script,
+                                 .ready_script = m->ready_script,
                                  .ready_timeout_ms = spec->ready_timeout_ms,
                                  .grace_ms = spec->grace_ms,
                                  .name = m->name,

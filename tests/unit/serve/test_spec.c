@@ -14,7 +14,10 @@ static const struct spec_mount mounts[] = {{"/store/models/ab", "/models/m"}};
 
 static struct spec_model model(void)
 {
-    struct spec_model m = {.name = "train[model=mlp]", .slug = "mlp", .metric = 0.8751};
+    struct spec_model m = {.name = "train[model=mlp]",
+                           .slug = "mlp",
+                           .metric = 0.8751,
+                           .ready_script = "test -S $WF_SOCKET"};
     memset(&m.content, 0x5a, sizeof(m.content));
     m.program = (struct spec_program){.argv = argv,
                                       .script = "#!/bin/sh\nexec serve\n",
@@ -44,7 +47,6 @@ static struct service_spec serve(const struct spec_model *m)
                                  .models = m,
                                  .replicas = 2,
                                  .ready_path = "/v2/health/ready",
-                                 .ready_script = "test -S $WF_SOCKET",
                                  .ready_timeout_ms = 1000,
                                  .grace_ms = 50,
                                  .retry = {.limit = 3, .delay_ms = 10, .backoff = 1.5},
@@ -162,7 +164,8 @@ Test(serve_spec, what_is_not_ours_is_refused)
         "{\"workflow\":\"w\",\"step\":\"s\",\"balance\":99}",
         "{\"workflow\":\"w\",\"step\":\"s\",\"replicas\":-1}",
         "{\"workflow\":\"w\",\"step\":\"s\",\"models\":{}}",
-        "{\"workflow\":\"w\",\"step\":\"s\",\"models\":[{\"name\":\"a\",\"slug\":\"a\",\"content\":\"sha256:1\",\"program\":{}}]}",
+        "{\"workflow\":\"w\",\"step\":\"s\",\"models\":[{\"name\":\"a\",\"slug\":\"a\",\"content\":"
+        "\"sha256:1\",\"program\":{}}]}",
         "{\"workflow\":\"w\",\"step\":\"s\",\"models\":[1]}",
         "{\"workflow\":\"w\",\"step\":\"s\"",
     };

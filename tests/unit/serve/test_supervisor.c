@@ -462,7 +462,9 @@ Test(serve_supervisor, a_failing_smoke_test_leaves_the_old_one)
 {
     struct spec_model good = model("good", 1), other = model("other", 2);
     struct service_spec s = serve(&good, 1);
-    s.ready_script = "test -S \"$WF_SOCKET\" && grep -q 'bias 1' \"$WF_MODEL\"";
+    good.ready_script = other.ready_script =
+        "test -S \"$WF_SOCKET\" && test '" SPEC_SOCKET "' = \"$WF_SOCKET\" && "
+        "grep -q 'bias 1' \"$WF_MODEL\"";
     struct write_wish p = want(&s);
     expect_state(p.id, 1, SERVICE_LIVE);
     s.models = &other;
