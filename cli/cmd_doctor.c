@@ -16,8 +16,11 @@
 #include "cli/out.h"
 #include "cli/setup.h"
 #include "cli/shared.h"
+#include "serve/gateway_mhd.h"
+#include "serve/proxy.h"
 #include "steps/container.h"
 
+#include <stdlib.h>
 #include <string.h>
 #include <sys/statvfs.h>
 #include <unistd.h>
@@ -148,6 +151,28 @@ static void check_engine(struct report *r, struct loop *l, struct store *store)
     x->ops->close(x);
 }
 
+/* A note, not a fault: only workflows that serve need it. */
+static void check_serving(struct report *r)
+{
+    char *version = NULL, *program = proxy_find(&version);
+    const struct mhd_api *ignored;
+    struct err err = {0};
+
+    if (!program) {
+        find(r, FINDING_NOTE, "serving",
+             "HAProxy is not installed, which serve steps need: apt install haproxy");
+    } else if (mhd_api_open(&ignored, &err) < 0) {
+        find(r, FINDING_NOTE, "serving", err.msg);
+    } else {
+        CLEANUP(cleanup_free)
+        char *text =
+            xasprintf("HAProxy %s at %s", version ? version : "(unknown version)", program);
+        find(r, FINDING_GOOD, "serving", text);
+    }
+    free(program);
+    free(version);
+}
+
 static void check_machine(struct report *r)
 {
     struct str s = {0};
@@ -190,6 +215,7 @@ static int run(struct cli *c, const struct args *a)
     check_shared(&config, &r, l, store);
     config_done(&config);
     check_engine(&r, l, store);
+    check_serving(&r);
     if (json) {
         jw_end_array(&w);
         sb_putc(&out, '\n');
