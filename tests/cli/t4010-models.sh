@@ -95,13 +95,14 @@ params: {version: 1, fault: none}
 steps:
   train:
     kind: train
-    matrix: {bias: [1, 2]}
+    matrix: {bias: [1, 2, 3]}
     run: |
       i=0
-      [ \${{ matrix.bias }} = 1 ] || until [ -e go ]; do sleep 0.05; i=\$((i + 1)); [ \$i -lt 600 ]; done
+      [ \${{ matrix.bias }} = 1 ] || until [ -e go\${{ matrix.bias }} ]; do sleep 0.05; i=\$((i + 1)); [ \$i -lt 600 ]; done
       echo "bias \${{ matrix.bias }}" >\${{ outputs.model }}
       echo \${{ params.version }} >\${{ outputs.version }}
-      echo '{"acc": \${{ matrix.bias }}}' >\${{ outputs.metrics }}
+      if [ \${{ matrix.bias }} = 3 ]; then acc=0; else acc=\${{ matrix.bias }}; fi
+      echo "{\"acc\": \$acc}" >\${{ outputs.metrics }}
     outputs: {model: model.txt, metrics: m.json, version: version}
   select: {kind: select, from: train, metric: acc, promote: early}
   serve:
@@ -123,14 +124,17 @@ check "and is live" wait_for 5 is '[1,"live","live"]'
 : >"$T/trouble"
 (until [ -e "$T/stop" ]; do [ -n "$(ask)" ] || echo "no answer" >>"$T/trouble"; done) &
 hammer=$!
-touch go
+touch go2
 check "the second takes over" wait_for 20 is '[2,"live","live"]'
-ended() { [ "$(wf show --json | jq -r .status)" = succeeded ]; }
-check "the run has ended" wait_for 20 ended
+# While the third is being trained: a rollback that the rest of the run must not undo.
 try 0 wf models rollback s/select
 says "serve serves promotion 3 at http://127.0.0.1:$port"
 same "at once" "$(ask)" 11
 same "live" "$(state)" '[3,"live","live"]'
+touch go3
+ended() { [ "$(wf show --json | jq -r .status)" = succeeded ]; }
+check "the run ends" wait_for 20 ended
+same "it goes on" "$(state) $(ask)" '[3,"live","live"] 11'
 try 0 wf models rollback s/select --to 2 --json
 json '[.number, .services[].step, .services[].state, .services[].endpoint]' "[4,\"serve\",\"live\",\"http://127.0.0.1:$port\"]"
 same "and forth" "$(ask)" 12
