@@ -18,7 +18,8 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
-#include <sys/stat.h>
+#include <sys/socket.h>
+#include <sys/un.h>
 #include <unistd.h>
 
 enum {
@@ -288,6 +289,9 @@ static void on_revived(const struct err *err, void *arg)
         return;
     }
     p->doing = PROXY_IDLE;
+    if (p->text) {
+        proxy_shape_copy(&p->has, &p->text->shape);
+    }
     proxy_revived(p);
     loop_idle_post(p->idle);
 }
@@ -305,7 +309,7 @@ static void revive(void *arg)
         revival_failed(p, &err);
         return;
     }
-    proxy_await(p, p->text ? p->text->shape : "", 0, on_revived, p);
+    proxy_await(p, p->text ? p->text->shape.all : "", 0, on_revived, p);
 }
 
 static void on_process_exit(void *arg)
@@ -386,6 +390,25 @@ static void find_limits(struct proxy *p)
     p->place.run_dir = p->run_dir;
 }
 
+/* Who listens at our socket, where the pid file is missing: we were killed just as we had started it. */
+static pid_t who_listens(const struct proxy *p)
+{
+    struct sockaddr_un at = {.sun_family = AF_UNIX};
+    struct ucred who = {0};
+    socklen_t len = sizeof(who);
+    CLEANUP(cleanup_free) char *path = proxy_socket(p, true);
+    CLEANUP(cleanup_close) int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+    if (fd < 0 || strlen(path) >= sizeof(at.sun_path)) {
+        return 0;
+    }
+    memcpy(at.sun_path, path, strlen(path));
+    if (connect(fd, (struct sockaddr *)&at, sizeof(at)) < 0 ||
+        getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &who, &len) < 0) {
+        return 0;
+    }
+    return who.pid;
+}
+
 /* One whose sockets lie elsewhere (another XDG_RUNTIME_DIR) cannot be spoken to: it ends softly, the next takes over. */
 static void adopt(struct proxy *p)
 {
@@ -394,9 +417,13 @@ static void adopt(struct proxy *p)
     pid_t pid = 0;
     if (proxy_pid_read(p, &pid, &started, &run_dir) != 0 ||
         proxy_process_adopt(p->loop, pid, started, on_process_exit, p, &p->process, NULL) < 0) {
-        return;
-    }
-    if (strcmp(run_dir, p->run_dir) != 0) {
+        pid = who_listens(p);
+        if (pid == 0 || proxy_process_adopt(p->loop, pid, proxy_process_born(pid), on_process_exit,
+                                            p, &p->process, NULL) < 0) {
+            return;
+        }
+        (void)proxy_pid_write(p, NULL);
+    } else if (strcmp(run_dir, p->run_dir) != 0) {
         proxy_process_signal(p->process, SIGUSR1);
         proxy_process_free(p->process);
         p->process = NULL;
@@ -454,6 +481,7 @@ void proxy_close(struct proxy *p)
     vec_done(&p->held);
     vec_done(&p->counts);
     proxy_text_free(p->text);
+    proxy_shape_done(&p->has);
     loop_idle_free(p->idle);
     timer_free(p->revival);
     timer_free(p->sweeper);
@@ -494,6 +522,7 @@ void proxy_stop(struct proxy *p, int64_t grace_ms)
     proxy_unhold(p);
     proxy_text_free(p->text);
     p->text = NULL;
+    proxy_shape_done(&p->has);
     p->doing = PROXY_IDLE;
     p->died = false;
 }

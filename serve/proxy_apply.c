@@ -247,6 +247,7 @@ static void on_up(const struct err *err, void *arg)
     }
     a->rounds = 0;
     proxy_hold(a->p, a->text);
+    proxy_shape_copy(&a->p->has, &a->text->shape);
     proxy_revived(a->p);
     compare(a);
 }
@@ -257,7 +258,7 @@ static void on_reload_sent(const struct err *err, struct slice answer, void *arg
     (void)answer;
     (void)err; /* it may go without a word: it starts itself anew */
     a->ask = NULL;
-    proxy_await(a->p, a->text->shape, a->worker, on_up, a);
+    proxy_await(a->p, a->text->shape.all, a->worker, on_up, a);
 }
 
 /* The master listens, and stays as it is until it is told. */
@@ -302,7 +303,7 @@ static void start_or_reload(struct proxy_apply *a)
         give_up(a, &err);
         return;
     }
-    proxy_await(p, a->text->shape, 0, on_up, a);
+    proxy_await(p, a->text->shape.all, 0, on_up, a);
 }
 
 static void try_ports(void *arg)
@@ -392,10 +393,16 @@ static void replace(struct proxy_apply *a)
     proxy_apply_died(p);
 }
 
+static bool is_shape(struct slice description, const char *shape)
+{
+    return shape[0] && description.len == strlen("wf-") + strlen(shape) &&
+           memcmp(description.data + strlen("wf-"), shape, strlen(shape)) == 0;
+}
+
 static void on_info(const struct err *err, struct slice answer, void *arg)
 {
     struct proxy_apply *a = arg;
-    char want[32];
+    struct proxy_shape *has = &a->p->has;
     struct slice shape = proxy_info(answer, "description"), pid = proxy_info(answer, "Pid");
     a->ask = NULL;
     if (err || pid.len == 0) {
@@ -403,10 +410,13 @@ static void on_info(const struct err *err, struct slice answer, void *arg)
         return;
     }
     a->worker = (pid_t)strtol(pid.data, NULL, 10);
-    (void)snprintf(want, sizeof(want), "wf-%s", a->text->shape);
-    if (!slice_eq(shape, slice_str(want))) {
+    if (is_shape(shape, a->text->shape.all)) {
+        proxy_shape_copy(has, &a->text->shape);
+    } else if (!is_shape(shape, has->all) || !proxy_shape_covers(has, &a->text->shape)) {
         judge(a);
-    } else if (write_files(a)) {
+        return;
+    }
+    if (write_files(a)) {
         compare(a);
     }
 }

@@ -195,16 +195,16 @@ static void diff_map(struct proxy_diff *d, const struct proxy_text *t, struct li
         const struct text_entry *want = i < t->maps[map].len ? &t->maps[map].items[i] : NULL;
         const struct text_entry *have = j < l->maps[map].len ? &l->maps[map].items[j] : NULL;
         int order = !want ? 1 : !have ? -1 : strcmp(want->key, have->key);
-        if (order < 0) {
+        if (want && order < 0) {
             command(d, "add map %s %s %s", name, want->key, want->value);
             i++;
-        } else if (order > 0) {
+        } else if (have && order > 0) {
             command(&late, "del map %s %s", name, have->key);
             j++;
             while (j < l->maps[map].len && strcmp(l->maps[map].items[j].key, have->key) == 0) {
                 j++; /* `del` takes all of one key */
             }
-        } else {
+        } else if (want && have) {
             if (strcmp(want->value, have->value) != 0) {
                 command(d, "set map %s %s %s", name, want->key, want->value);
             }

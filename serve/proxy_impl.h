@@ -49,9 +49,22 @@ struct text_bind {
     const char *host;
     uint16_t port;
 };
+struct text_backend {
+    char name[32];
+    char shape[17];
+};
+/* All of a configuration but servers and maps. A HAProxy that has more backends than are wanted will do: only another base, or a backend that is new or another, needs a reload. */
+struct proxy_shape {
+    char all[17]; /* hex; stands in the configuration */
+    char base[17];
+    VEC(struct text_backend) backends; /* by name */
+};
+void proxy_shape_done(struct proxy_shape *s);
+void proxy_shape_copy(struct proxy_shape *to, const struct proxy_shape *from);
+bool proxy_shape_covers(const struct proxy_shape *has, const struct proxy_shape *wanted);
 struct proxy_text {
     struct arena *arena;
-    char shape[17]; /* hex */
+    struct proxy_shape shape;
     struct str config;
     VEC(struct text_entry) maps[PROXY_MAP_COUNT]; /* by key */
     bool map_used[PROXY_MAP_COUNT];               /* HAProxy knows only maps that something names */
@@ -108,6 +121,7 @@ int proxy_process_start(struct loop *l, const char *program, const char *const *
 /* ERR_NOT_FOUND: it is not alive any more, or another one has its number. */
 int proxy_process_adopt(struct loop *l, pid_t pid, uint64_t started, void (*on_exit)(void *arg),
                         void *arg, struct proxy_process **ret, struct err *err);
+uint64_t proxy_process_born(pid_t pid); /* its start time; 0: there is none */
 pid_t proxy_process_pid(const struct proxy_process *c);
 uint64_t proxy_process_started(const struct proxy_process *c);
 void proxy_process_signal(struct proxy_process *c, int signum);
@@ -172,6 +186,7 @@ struct proxy {
     bool died;                     /* it ran, and is to run again */
     VEC(struct text_bind) held;    /* addresses it listens on; hosts are owned */
     struct proxy_text *text;       /* as last applied; NULL: unknown */
+    struct proxy_shape has;        /* of the worker that runs; .all "": unknown */
 
     enum proxy_doing doing;
     VEC(struct proxy_want) wants; /* the first apply->upto are under way while APPLYING */

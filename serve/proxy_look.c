@@ -289,6 +289,20 @@ void proxy_count_keep(struct proxy *p, struct slice answer)
 
 /* A look */
 
+/* A backend that is not wanted any more may stay with HAProxy until its next reload; it is told of while somebody is still answered there. */
+static bool is_wanted(const struct proxy *p, const struct row *r)
+{
+    if (!p->text || r->sessions > 0) {
+        return true;
+    }
+    for (size_t i = 0; i < p->text->shape.backends.len; i++) {
+        if (strcmp(p->text->shape.backends.items[i].name, r->backend) == 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
 static void end(struct proxy_looking *k, const struct err *err)
 {
     void (*on_done)(const struct err *, void *) = k->on_done;
@@ -299,6 +313,9 @@ static void end(struct proxy_looking *k, const struct err *err)
     }
     for (size_t i = 0; !err && i < k->table.rows.len; i++) {
         const struct row *r = &k->table.rows.items[i];
+        if (!is_wanted(k->p, r)) {
+            continue;
+        }
         struct proxy_look l = {.backend = r->backend,
                                .server = r->server,
                                .up = r->up,

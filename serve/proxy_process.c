@@ -84,7 +84,7 @@ static struct proxy_process *watch_process(struct loop *l, pid_t pid, uint64_t s
     return c;
 }
 
-static uint64_t start_time(pid_t pid)
+uint64_t proxy_process_born(pid_t pid)
 {
     struct proc_stat st;
     return proc_stat_read(pid, &st) && st.state != 'Z' && st.state != 'X' ? st.started : 0;
@@ -119,7 +119,7 @@ int proxy_process_start(struct loop *l, const char *program, const char *const *
     if (rc < 0) {
         return rc;
     }
-    struct proxy_process *c = watch_process(l, pid, start_time(pid), on_exit, arg);
+    struct proxy_process *c = watch_process(l, pid, proxy_process_born(pid), on_exit, arg);
     if (!c) {
         int sys = errno;
         kill(pid, SIGKILL);
@@ -137,7 +137,7 @@ int proxy_process_adopt(struct loop *l, pid_t pid, uint64_t started, void (*on_e
 {
     struct proxy_process *c = pid > 1 ? watch_process(l, pid, started, on_exit, arg) : NULL;
     /* Looked at after the pidfd was taken: from then on it is this process and no later one. */
-    if (!c || start_time(pid) != started || started == 0) {
+    if (!c || proxy_process_born(pid) != started || started == 0) {
         proxy_process_free(c);
         return err_set(err, ERR_NOT_FOUND, 0, "process %ld is gone", (long)pid);
     }

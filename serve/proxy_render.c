@@ -13,6 +13,7 @@
  * - a check is patient (fall 3 x 5 s) with a replica that is busy: taking it out would make it worse; a dead one refuses at once.
  * - no shutdown-sessions: what a hanging replica has is sent elsewhere when its time is over, not cut.
  * - idle-close-on-response: at a reload a caller's idle connection stays until its next request, so that none is cut as it comes.
+ * - abortonclose: a caller that has gone gives up its place in the queue.
  * - noreuseport: two HAProxys would share an address without a word. */
 #include "base/arena.h"
 #include "base/err.h"
@@ -141,6 +142,7 @@ static void add_defaults(struct str *out)
               CONNECT_MS, CLIENT_MS, ANSWER_MS, CLIENT_MS, KEEP_ALIVE_MS, CHECK_MS);
     sb_puts(out, "    option http-buffer-request\n"
                  "    option idle-close-on-response\n"
+                 "    option abortonclose\n"
                  "    option redispatch 1\n"
                  "    retries 3\n"
                  "    retry-on conn-failure empty-response response-timeout\n"
@@ -419,6 +421,59 @@ void proxy_map_text(const struct proxy_text *t, enum proxy_map map, struct str *
     }
 }
 
+/* Shapes */
+
+void proxy_shape_done(struct proxy_shape *s)
+{
+    vec_done(&s->backends);
+    *s = (struct proxy_shape){0};
+}
+
+void proxy_shape_copy(struct proxy_shape *to, const struct proxy_shape *from)
+{
+    struct proxy_shape copy = {0};
+    memcpy(copy.all, from->all, sizeof(copy.all));
+    memcpy(copy.base, from->base, sizeof(copy.base));
+    for (size_t i = 0; i < from->backends.len; i++) {
+        *vec_push(&copy.backends) = from->backends.items[i];
+    }
+    proxy_shape_done(to);
+    *to = copy;
+}
+
+static int by_name(const void *a, const void *b)
+{
+    return strcmp(((const struct text_backend *)a)->name, ((const struct text_backend *)b)->name);
+}
+
+bool proxy_shape_covers(const struct proxy_shape *has, const struct proxy_shape *wanted)
+{
+    if (strcmp(has->base, wanted->base) != 0) {
+        return false;
+    }
+    for (size_t i = 0, j = 0; i < wanted->backends.len; i++) {
+        const struct text_backend *w = &wanted->backends.items[i];
+        while (j < has->backends.len && by_name(&has->backends.items[j], w) < 0) {
+            j++;
+        }
+        if (j == has->backends.len || by_name(&has->backends.items[j], w) != 0 ||
+            strcmp(has->backends.items[j].shape, w->shape) != 0) {
+            return false;
+        }
+    }
+    return true;
+}
+
+static void short_digest(const char *data, size_t len, char ret[17])
+{
+    struct digest d;
+    char hex[DIGEST_HEX + 1];
+    digest_of(data, len, &d);
+    digest_hex(&d, hex);
+    memcpy(ret, hex, 16);
+    ret[16] = '\0';
+}
+
 /* The whole */
 
 void proxy_text_free(struct proxy_text *t)
@@ -431,27 +486,46 @@ void proxy_text_free(struct proxy_text *t)
     }
     vec_done(&t->servers);
     vec_done(&t->binds);
+    proxy_shape_done(&t->shape);
     sb_done(&t->config);
     arena_free(t->arena);
     free(t);
 }
 
-/* With a shape the text as HAProxy gets it; without, and without servers, what the shape is the digest of. */
-static void compose(struct str *out, const struct proxy_state *s,
-                    const struct proxy_tokens *const *tokens, const struct proxy_place *place,
-                    const struct proxy_text *servers, const char *shape)
+static void compose_base(struct str *out, const struct proxy_state *s,
+                         const struct proxy_tokens *const *tokens, const struct proxy_place *place,
+                         const char *shape)
 {
     add_global(out, s, place, shape);
     add_defaults(out);
     for (uint32_t i = 0; i < s->n_services; i++) {
         add_service(out, &s->services[i], tokens[i]);
     }
+}
+
+/* Without servers, whose coming and going changes no shape. */
+static void find_shape(struct proxy_shape *ret, const struct proxy_state *s,
+                       const struct proxy_tokens *const *tokens, const struct proxy_place *place)
+{
+    CLEANUP(sb_done) struct str text = {0};
+    compose_base(&text, s, tokens, place, "");
+    short_digest(text.data, text.len, ret->base);
     for (uint32_t i = 0; i < s->n_backends; i++) {
-        add_backend(out, &s->backends[i]);
-        if (servers) {
-            add_servers(out, servers, s->backends[i].name);
-        }
+        struct text_backend *b = vec_push(&ret->backends);
+        memcpy(b->name, s->backends[i].name, sizeof(b->name));
+        sb_clear(&text);
+        add_backend(&text, &s->backends[i]);
+        short_digest(text.data, text.len, b->shape);
     }
+    if (ret->backends.len > 1) {
+        qsort(ret->backends.items, ret->backends.len, sizeof(*ret->backends.items), by_name);
+    }
+    sb_clear(&text);
+    sb_puts(&text, ret->base);
+    for (size_t i = 0; i < ret->backends.len; i++) {
+        sb_printf(&text, " %s %s", ret->backends.items[i].name, ret->backends.items[i].shape);
+    }
+    short_digest(text.data, text.len, ret->all);
 }
 
 static void take_all(struct proxy_text *t, const struct proxy_state *s,
@@ -479,17 +553,15 @@ int proxy_render(const struct proxy_state *s, const struct proxy_tokens *const *
     if (rc < 0) {
         return rc;
     }
-    CLEANUP(sb_done) struct str bare = {0};
-    struct digest d;
-    char hex[DIGEST_HEX + 1];
     struct proxy_text *t = xcalloc(1, sizeof(*t));
     t->arena = arena_new();
     take_all(t, s, tokens);
-    compose(&bare, s, tokens, place, NULL, "");
-    digest_of(bare.data, bare.len, &d);
-    digest_hex(&d, hex);
-    memcpy(t->shape, hex, sizeof(t->shape) - 1);
-    compose(&t->config, s, tokens, place, t, t->shape);
+    find_shape(&t->shape, s, tokens, place);
+    compose_base(&t->config, s, tokens, place, t->shape.all);
+    for (uint32_t i = 0; i < s->n_backends; i++) {
+        add_backend(&t->config, &s->backends[i]);
+        add_servers(&t->config, t, s->backends[i].name);
+    }
     *ret = t;
     return 0;
 }

@@ -26,7 +26,7 @@ struct rig {
     char dir[64];     /* "/tmp/wf-proxy-XXXXXX" */
     char run_dir[80]; /* dir/run */
     char store[80];   /* dir/a store: with a blank */
-    char socket[RIG_REPLICAS][96];
+    char socket[RIG_REPLICAS][104];
     struct child *replica[RIG_REPLICAS];
     uint16_t port, port2;
     int restarts, restart_failures;

@@ -278,6 +278,51 @@ Test(proxy, comes_back_when_killed)
     apply_up();
 }
 
+Test(proxy, comes_back_when_its_worker_is_killed)
+{
+    apply_up();
+    kill(rig_worker(&rig), SIGKILL);
+    for (int i = 0; i < 400 && !restarted(&rig); i++) {
+        rig_run_ms(&rig, 5);
+    }
+    cr_assert_eq(rig.restarts, 1);
+    expect_body(rig.port, "/", "r0\n");
+}
+
+Test(proxy, takes_a_backend_away_without_a_reload)
+{
+    apply_up();
+    pid_t worker = rig_worker(&rig);
+    state.n_backends = 1;
+    apply_up();
+    rig_look_now(&rig);
+    cr_assert_not(rig_seen(&rig, "b1", 2) || rig_seen(&rig, "b1", 0));
+    cr_assert_eq(rig_worker(&rig), worker);
+    state.n_backends = 2;
+    use(services[0].backend, "b1");
+    apply_up();
+    expect_body(rig.port, "/", "r1\n");
+    cr_assert_eq(rig_worker(&rig), worker);
+    backends[0].timeout_ms = 5000;
+    apply_up();
+    cr_assert_neq(rig_worker(&rig), worker);
+}
+
+Test(proxy, is_adopted_without_its_pid_file)
+{
+    apply_up();
+    pid_t master = rig_master(&rig);
+    char path[128];
+    proxy_close(rig.proxy);
+    (void)snprintf(path, sizeof(path), "%s/haproxy.pid", rig.store);
+    cr_assert(unlink(path) == 0);
+    rig_open_proxy(&rig);
+    use(services[0].backend, "b1");
+    apply();
+    expect_body(rig.port, "/", "r1\n");
+    cr_assert_eq(rig_master(&rig), master);
+}
+
 Test(proxy, is_adopted)
 {
     apply_up();

@@ -122,17 +122,41 @@ Test(serve_proxy_render, the_shape_is_all_but_servers_and_maps)
     backends[0].n_servers = 1;
     servers[0].drain = true;
     struct proxy_text *same = render();
-    cr_assert_str_eq(first->shape, same->shape);
+    cr_assert_str_eq(first->shape.all, same->shape.all);
     cr_assert_str_eq(value(same, MAP_CANARY, "s3"), "s3g7_0");
     cr_assert_str_eq(value(same, MAP_SHARE, "s3"), "5");
     cr_assert_eq(lines_with(same, "server r1 "), 0, "one that drains is not started with");
-    cr_assert(strstr(same->config.data, same->shape));
+    cr_assert(strstr(same->config.data, same->shape.all));
     backends[1].balance = BALANCE_LEAST_CONNECTIONS;
     struct proxy_text *other = render();
-    cr_assert_str_neq(first->shape, other->shape);
+    cr_assert_str_neq(first->shape.all, other->shape.all);
     proxy_text_free(first);
     proxy_text_free(same);
     proxy_text_free(other);
+}
+
+/* A backend more than is wanted may stay until the next reload. */
+Test(serve_proxy_render, a_shape_covers_what_has_less)
+{
+    struct proxy_text *both = render();
+    state.n_backends = 1;
+    services[0].n_routes = 1;
+    struct proxy_text *less = render();
+    cr_assert(proxy_shape_covers(&both->shape, &less->shape));
+    cr_assert(proxy_shape_covers(&both->shape, &both->shape));
+    cr_assert_not(proxy_shape_covers(&less->shape, &both->shape));
+    cr_assert_str_neq(less->shape.all, both->shape.all);
+    backends[0].timeout_ms = 1000;
+    struct proxy_text *other = render();
+    cr_assert_not(proxy_shape_covers(&both->shape, &other->shape));
+    set_up();
+    state.n_services = 1;
+    struct proxy_text *closed = render();
+    cr_assert_not(proxy_shape_covers(&both->shape, &closed->shape), "an address is given up");
+    proxy_text_free(both);
+    proxy_text_free(less);
+    proxy_text_free(other);
+    proxy_text_free(closed);
 }
 
 Test(serve_proxy_render, balance)
