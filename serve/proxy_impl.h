@@ -6,6 +6,7 @@
 #define WF_SERVE_PROXY_IMPL_H
 
 #include "base/digest.h"
+#include "base/err.h"
 #include "base/str.h"
 #include "base/vec.h"
 #include "serve/proxy.h"
@@ -80,6 +81,18 @@ struct proxy_place {
 int proxy_render(const struct proxy_state *s, const struct proxy_tokens *const *tokens,
                  const struct proxy_place *place, struct proxy_text **ret, struct err *err);
 void proxy_text_free(struct proxy_text *t);
+
+/* proxy_config.c: sections */
+void proxy_add_base(struct str *out, const struct proxy_state *s,
+                    const struct proxy_tokens *const *tokens, const struct proxy_place *place,
+                    const char *shape);                                 /* all but backends */
+void proxy_add_backend(struct str *out, const struct proxy_backend *b); /* but its servers */
+void proxy_add_server_options(struct str *out, const struct proxy_backend *b);
+/* HAProxy counts whole requests in a period of whole seconds. */
+uint32_t proxy_callers_period(const struct proxy_service *v, const struct proxy_tokens *tokens);
+uint64_t proxy_count_of(double rate, uint32_t period_s); /* 0: no limit */
+
+/* proxy_render.c */
 void proxy_map_text(const struct proxy_text *t, enum proxy_map map, struct str *out);
 
 /* proxy_check.c: what may stand in the files. */
@@ -218,6 +231,12 @@ struct proxy {
     pid_t counts_pid; /* the worker they are of */
 };
 char *proxy_socket(const struct proxy *p, bool master); /* below run_dir */
+
+/* --- proxy_revive.c --- */
+void proxy_ended(void *arg);   /* the process has */
+void proxy_up_poll(void *arg); /* timers */
+void proxy_revive(void *arg);
+void proxy_sweep(void *arg);
 int proxy_launch(struct proxy *p, struct err *err);
 /* fn, once: a worker with this shape answers (not not_pid), or why none does. One at a time. */
 void proxy_await(struct proxy *p, const char *shape, pid_t not_pid, proxy_up_fn fn, void *arg);
