@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* HAProxy, the traffic layer: one per store. Its file and maps are rendered whole from a struct proxy_state and checked (haproxy -c) before every reload; what its runtime API can do (servers, maps, weights) is
- * done without a reload. HAProxy's state is only a copy of ours. Names in its files are generated; the only foreign texts are header names (tokens of RFC 9110, checked), paths of our own making and slugs. Loop thread only. */
+/* HAProxy, the traffic layer: one per store. Its configuration and maps are rendered whole from a struct proxy_state, judged (haproxy -c) and written before HAProxy is told anything. Maps, servers and the end of
+ * a backend are commands; a reload (loss-free, some 0.1 s) is needed for a backend that is new and whatever else changes: so a backend is best made before its servers are ready, and they are added later. HAProxy's
+ * state is only a copy of ours. Names in its files are generated; the only foreign texts are header names (tokens of RFC 9110, checked), paths, slugs and addresses, all checked letter by letter. Loop thread only. */
 #ifndef WF_SERVE_PROXY_H
 #define WF_SERVE_PROXY_H
 
@@ -13,7 +14,6 @@
 struct err;
 struct loop;
 struct proxy;
-struct store;
 
 struct proxy_server {
     uint32_t
@@ -61,28 +61,31 @@ struct proxy_state {
 
 struct proxy_options {
     struct loop *loop;
-    struct store *store;
-    const char *dir;     /* below store: configuration, maps, pid file, log */
-    const char *run_dir; /* short, 0700: sockets */
+    const char *dir;     /* below the store: configuration, maps, pid file, log */
+    const char *run_dir; /* short (80 bytes), 0700, plain letters: sockets */
     /* HAProxy was found dead and is started again with the last state (NULL err), or cannot be (err). */
     void (*on_restart)(const struct err *err, void *arg);
     void *arg;
 };
 /* Finds HAProxy (WF_HAPROXY, PATH, /usr/sbin), adopts one that runs for this store, else starts none yet. ERR_NOT_FOUND with the mend. */
 int proxy_open(const struct proxy_options *o, struct proxy **ret, struct err *err);
-/* Makes HAProxy agree with `s` (copied): starts it, or changes it by its runtime API, or reloads it; ends when `show map`, `show servers state` agree. on_done (once, from the loop): err NULL, or why not: then the earlier state goes on
- * ("127.0.0.1:8080 is taken by another program", a refused configuration). One at a time; a newer state waits for the one under way. */
+/* Makes HAProxy agree with `s` (copied; token files are read now): starts it, changes it by commands, or reloads it; ends when what it says it has agrees. on_done (once, from the loop): err NULL, or why not: then the
+ * earlier state goes on ("127.0.0.1:8080 is taken by another program", a refused configuration). One at a time; of those that wait only the newest is carried out, and the others end with its outcome.
+ * Servers start in HAProxy's check, requests go to them before it has passed only after a start or reload. A server that is left out gets nothing new; HAProxy forgets it when its last connection is gone.
+ * A HAProxy that hangs is replaced. Callbacks may call anything but proxy_stop() and proxy_close(). */
 void proxy_apply(struct proxy *p, const struct proxy_state *s,
                  void (*on_done)(const struct err *err, void *arg), void *arg);
 struct proxy_look {
     const char *backend; /* of a server; or of the backend itself (server 0) */
     uint32_t server;
-    bool up;                   /* by HAProxy's own check */
-    uint32_t sessions;         /* in flight, over all workers, also old ones that still drain */
+    bool
+        up; /* its last check has passed (an unchecked one is not up); of a backend: it has a server */
+    uint32_t
+        sessions; /* in flight, over all workers. One that a reload left behind counts at least 1 as long as callers are connected to it: they may send one more request, which goes where it went */
     uint32_t queued;           /* waiting requests */
-    uint64_t requests, errors; /* answers since it was added, and of them 5xx */
+    uint64_t requests, errors; /* answers since proxy_open(), over reloads; and of them 5xx */
 };
-/* Asks for all servers and backends; fn is called for each, then on_done. */
+/* Asks for all servers and backends; fn is called for each, then on_done. A server that drains and is not told of has nothing in flight (a reload does not take it over). An error: HAProxy does not run, or does not answer. */
 void proxy_look(struct proxy *p, void (*fn)(const struct proxy_look *l, void *arg),
                 void (*on_done)(const struct err *err, void *arg), void *arg);
 /* Ends HAProxy (soft: after what is in flight, at most grace_ms), removes its files. Blocking for that long. What was under way is not heard of any more. proxy_close() is still to be called. */

@@ -415,7 +415,6 @@ static int open_parts(struct supervisor *u, struct err *err)
     u->ground.run_dir = u->run_dir;
     u->idle = loop_idle_new(u->loop, on_idle, u);
     struct proxy_options o = {.loop = u->loop,
-                              .store = u->store,
                               .dir = u->dir,
                               .run_dir = u->run_dir,
                               .on_restart = on_haproxy_restart,
