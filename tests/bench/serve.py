@@ -161,7 +161,7 @@ class Bench:
                         source / "util.c", "-lm", "-lpthread"], check=True)
         self.direct, self.combined = free_port(), free_port()
         self.env = {**os.environ, "WF_STORE": str(self.dir / "store"), "WF_HAPROXY": str(self.haproxy), "XDG_CONFIG_HOME": str(self.dir), "NO_COLOR": "1"}
-        self.numbers = range(1, o.promotions + 2)
+        self.numbers = range(1, o.promotions + 3)  # the first to begin with, the last to end the run
         words = {"numbers": ", ".join(map(str, self.numbers)), "start_ms": o.start_ms, "model": self.model, "direct": self.direct, "combined": self.combined}
         (self.dir / "bench.yaml").write_text(WORKFLOW % words)
         (self.dir / "other.yaml").write_text(OTHER % words)
@@ -206,15 +206,15 @@ class Bench:
         watcher.start()
 
         def work():
-            for n in self.numbers[1:]:
+            for n in self.numbers[1:-1]:
                 (self.dir / f"gates/{n}").touch()
                 until(f"model {n} answers", lambda: self.alive() and n in watcher.first)
                 time.sleep(0.2)
         self.under_load("promotions", self.o.promotions, work)
         watcher.ended = True
         watcher.join()
-        ended = {n: float((self.dir / f"ended/{n}").read_text()) for n in self.numbers}
-        self.result["switch_ms"] = [(watcher.first[n] - ended[n]) * 1e3 for n in self.numbers[1:]]
+        ended = {n: float((self.dir / f"ended/{n}").read_text()) for n in self.numbers[1:-1]}
+        self.result["switch_ms"] = [(watcher.first[n] - ended[n]) * 1e3 for n in ended]
         self.result["watcher_failed"] = watcher.failed
 
     def server_start(self):
@@ -243,6 +243,11 @@ class Bench:
         os.kill(min(before), signal.SIGKILL)
         until("the killed replica is replaced", lambda: len(set(programs(self.model)) - before) >= 1 and len(programs(self.model)) == len(before))
         time.sleep(1)
+
+    def end_run(self):
+        """The last training, and its promotion: from here on the services are kept."""
+        (self.dir / f"gates/{self.numbers[-1]}").touch()
+        until("the run ends", lambda: self.alive() and "Ctrl-C" in self.said())
 
     def roll_back(self):
         watcher = Watcher(self.combined)
@@ -362,9 +367,10 @@ def main():
         b.start()
         b.promote()
         b.under_load("a replica killed", 1, b.kill_replica)
+        b.kill_haproxy()
+        b.end_run()
         b.under_load("a rollback", 1, b.roll_back)
         b.under_load("another service comes and goes (HAProxy reloads)", 2, lambda: b.call("run", "-q", "other.yaml"))
-        b.kill_haproxy()
         b.gateway()
         b.idle()
     finally:
