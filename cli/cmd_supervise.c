@@ -6,6 +6,7 @@
 #include "cache/store.h"
 #include "cli/command.h"
 #include "cli/commands.h"
+#include "engine/undo.h"
 #include "serve/client.h"
 
 #include <unistd.h>
@@ -23,7 +24,8 @@ static int run(struct cli *c, const struct args *a)
         loop_free(l);
         return cli_fail_store(c, &err);
     }
-    int code = chdir("/") == 0 ? supervise(s, l) : EXIT_SYSTEM;
+    struct supervise_options so = {.store = s, .loop = l, .on_canary = undo_canary};
+    int code = chdir("/") == 0 ? supervise(&so) : EXIT_SYSTEM;
     store_close(s);
     loop_free(l);
     return code;

@@ -456,9 +456,11 @@ static void close_parts(struct supervisor *u)
     free(u->dir);
 }
 
-int supervise(struct store *s, struct loop *l)
+int supervise(const struct supervise_options *o)
 {
-    struct supervisor u = {.loop = l, .store = s, .lock_fd = -1, .expected = true};
+    struct store *s = o->store;
+    struct loop *l = o->loop;
+    struct supervisor u = {.loop = l, .store = s, .options = o, .lock_fd = -1, .expected = true};
     struct err err = {0};
     if (store_live(s, SERVE_LOCK, &u.lock_fd, &err) < 0) {
         if (err.code == ERR_BUSY) {

@@ -127,6 +127,7 @@ struct secret_value {
 struct supervisor {
     struct loop *loop;
     struct store *store;
+    const struct supervise_options *options;
     struct replica_ground ground;
     char *run_dir, *dir; /* sockets; the store's serve/ */
     struct proxy *proxy;

@@ -4,6 +4,7 @@
 #include "base/loop.h"
 #include "base/mem.h"
 #include "base/units.h"
+#include "serve/client.h"
 #include "serve/supervisor_impl.h"
 
 #include <math.h>
@@ -149,6 +150,11 @@ static const struct group *best_of(struct service *s, const struct want *w)
     return service_group(s, &key);
 }
 
+static void look_again(void *arg)
+{
+    supervisor_look(arg);
+}
+
 static void check_canary(struct service *s)
 {
     const struct group *g = best_of(s, s->next);
@@ -174,6 +180,10 @@ static void check_canary(struct service *s)
                               "(5xx), more than the %g%% allowed",
                               (unsigned long long)errors, (unsigned long long)requests,
                               s->next->spec.models[0].name, s->next->spec.canary_max_errors * 100);
+        if (s->live && s->sup->options->on_canary) {
+            s->sup->options->on_canary(s->sup->store, &s->next->spec, &s->live->spec, look_again,
+                                       s->sup);
+        }
         service_fail(s, why);
     } else if (over) {
         service_event(s, SWITCH_GOOD);
