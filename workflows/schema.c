@@ -325,8 +325,9 @@ static const struct schema_key ready_keys[] = {
     KEY("path", "a path such as /v2/health/ready", REF("string"),
         "Answers 2xx when the replica is ready."),
     KEY("run", "a script", REF("string"),
-        "A smoke test for sh that succeeds when the replica answers as it should; it sees what "
-        "the replica sees, and gates every switch of traffic."),
+        "A smoke test that gates every switch of traffic: it is repeated until it succeeds. It "
+        "runs on this machine, in sh, with $WF_SOCKET or $PORT and $WF_MODEL; ${{ model.path }} "
+        "and ${{ replica.socket }} are paths of this machine there."),
     KEY("timeout", "a duration such as 30s, 5m or 1h30m", REF("duration"),
         "How long a replica may take. Default: 5m."),
 };
