@@ -71,7 +71,7 @@ struct proxy_options {
 int proxy_open(const struct proxy_options *o, struct proxy **ret, struct err *err);
 /* Makes HAProxy agree with `s` (copied; token files are read now): starts it, changes it by commands, or reloads it; ends when what it says it has agrees. on_done (once, from the loop): err NULL, or why not: then the
  * earlier state goes on ("127.0.0.1:8080 is taken by another program", a refused configuration). One at a time; of those that wait only the newest is carried out, and the others end with its outcome.
- * Servers start in HAProxy's check, requests go to them before it has passed only after a start or reload. A server that is left out gets nothing new; HAProxy forgets it when its last connection is gone.
+ * A new server gets requests at once, its first check comes some milliseconds later: name it in a backend that is routed to when it is ready. A server that is left out gets nothing new; HAProxy forgets it when its last connection is gone.
  * A HAProxy that hangs is replaced. Callbacks may call anything but proxy_stop() and proxy_close(). */
 void proxy_apply(struct proxy *p, const struct proxy_state *s,
                  void (*on_done)(const struct err *err, void *arg), void *arg);
