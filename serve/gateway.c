@@ -22,7 +22,7 @@
 #include <sys/un.h>
 #include <unistd.h>
 
-enum { BACKLOG = 1024, HURRY_MS = 10000 };
+enum { BACKLOG = 1024, HURRY_MS = 10000, SOON_MS = 50 };
 
 struct gateway {
     const char *path;
@@ -97,7 +97,7 @@ static void on_hup(int signum, void *arg)
     struct err err = {0};
 
     (void)signum;
-    if (ensemble_open(g->path, g->upstream, &s, &err) != 0) {
+    if (ensemble_open(g->path, g->upstream, g->ensemble, &s, &err) != 0) {
         log_write(LOG_ERROR, "gateway", "the new configuration is refused, the old one goes on: %s",
                   err.msg);
         return;
@@ -118,8 +118,11 @@ static void on_idle(void *arg)
 {
     struct gateway *g = arg;
 
+    jobs_drop(&g->jobs);
     if (g->jobs.count == 0) {
         loop_stop(g->loop);
+    } else {
+        timer_start(g->hurry, SOON_MS, SOON_MS); /* work on the pool, a slow model server */
     }
 }
 
@@ -129,7 +132,7 @@ static void on_term(int signum, void *arg)
 
     (void)signum;
     web_stop(g->web);
-    timer_start(g->hurry, HURRY_MS, 1000);
+    timer_start(g->hurry, HURRY_MS, 0);
 }
 
 /* Each request may hold some descriptors. */
@@ -148,7 +151,7 @@ static int serve(struct gateway *g, struct err *err)
     int fd = -1;
     int rc = child_setup(err);
 
-    rc = rc ? rc : ensemble_open(g->path, g->upstream, &g->ensemble, err);
+    rc = rc ? rc : ensemble_open(g->path, g->upstream, NULL, &g->ensemble, err);
     rc = rc ? rc : listen_on(g->ensemble->config.socket, &fd, err);
     if (rc) {
         return rc;
@@ -161,13 +164,7 @@ static int serve(struct gateway *g, struct err *err)
                             .arg = g};
     rc = web_open(&o, &g->web, err);
     if (rc == 0) {
-        struct signal_watch *watches[] = {signal_new(g->loop, SIGHUP, on_hup, g),
-                                          signal_new(g->loop, SIGTERM, on_term, g),
-                                          signal_new(g->loop, SIGINT, on_term, g)};
         loop_run(g->loop);
-        for (size_t i = 0; i < ARRAY_LEN(watches); i++) {
-            signal_free(watches[i]);
-        }
     }
     unlink(g->ensemble->config.socket);
     return rc;
@@ -183,7 +180,14 @@ int gateway_run(const char *path)
     g.upstream = upstream_new(g.loop);
     jobs_init(&g.jobs, g.loop);
     g.hurry = timer_new(g.loop, on_idle, &g);
+    /* Whoever sees the process may send one already. */
+    struct signal_watch *watches[] = {signal_new(g.loop, SIGHUP, on_hup, &g),
+                                      signal_new(g.loop, SIGTERM, on_term, &g),
+                                      signal_new(g.loop, SIGINT, on_term, &g)};
     int rc = serve(&g, &err);
+    for (size_t i = 0; i < ARRAY_LEN(watches); i++) {
+        signal_free(watches[i]);
+    }
     if (rc) {
         fprintf(stderr, "wf: %s\n", err.msg);
     }

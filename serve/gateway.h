@@ -4,7 +4,8 @@
  *
  * CONFIG is JSON, written by gateway_write(): {"generation":7,"socket":"/run/…/g","name":"ensemble","method":"mean","quorum":1,"split":0,"max_body":67108864,"timeout_ms":30000,
  *   "command":[…],"env":[…],"members":[{"slug":"mlp","name":"train[model=mlp]","metric":0.88,"replicas":[{"socket":"/run/…/r1"},{"port":18001}]}]}
- * GET /wf/generation on its socket answers the number of the configuration that new requests use: that is how a switch is known to be done. */
+ * GET /wf/generation on its socket answers two numbers, "7 6": the generation that new requests use - that is how a switch is known to be done - and the oldest one that a request under way still uses: replicas that only older
+ * generations name have nothing to do any more. A half-sent request has not begun. */
 #ifndef WF_SERVE_GATEWAY_H
 #define WF_SERVE_GATEWAY_H
 

@@ -203,6 +203,10 @@ void ask_start(struct ask *a)
 {
     uint32_t n = part_count(a);
 
+    if (a->doubtful && member_busy(a->member)) {
+        fail(a, FAIL_TIMEOUT, 0, xasprintf("'%s' does not answer at present", a->member->is->slug));
+        return;
+    }
     if (a->member->is->n_replicas == 0) {
         fail(a, FAIL_UNREACHABLE, 0, xasprintf("'%s' has no replica", a->member->is->slug));
         return;

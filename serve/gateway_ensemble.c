@@ -26,7 +26,8 @@ static void open_member(struct ensemble *s, struct upstream *u, uint32_t index)
     m->about = arena_printf(s->arena, "GET /v2/models/%s%s", m->is->slug, rest);
 }
 
-int ensemble_open(const char *path, struct upstream *u, struct ensemble **ret, struct err *err)
+int ensemble_open(const char *path, struct upstream *u, struct ensemble *before,
+                  struct ensemble **ret, struct err *err)
 {
     struct arena *a = arena_new();
     struct gateway_config c;
@@ -37,7 +38,10 @@ int ensemble_open(const char *path, struct upstream *u, struct ensemble **ret, s
         return rc;
     }
     struct ensemble *s = arena_alloc(a, sizeof(*s));
-    *s = (struct ensemble){.refs = 1, .arena = a, .config = c};
+    *s = (struct ensemble){.refs = 1, .older = before, .arena = a, .config = c};
+    if (before) {
+        before->newer = s;
+    }
     s->members = arena_calloc(a, c.n_members + 1, sizeof(*s->members));
     for (uint32_t i = 0; i < c.n_members; i++) {
         open_member(s, u, i);
@@ -56,6 +60,12 @@ void ensemble_unref(struct ensemble *s)
 {
     if (!s || --s->refs > 0) {
         return;
+    }
+    if (s->older) {
+        s->older->newer = s->newer;
+    }
+    if (s->newer) {
+        s->newer->older = s->older;
     }
     for (uint32_t i = 0; i < s->config.n_members; i++) {
         for (uint32_t k = 0; k < s->members[i].is->n_replicas; k++) {
@@ -107,4 +117,32 @@ bool ensemble_ready(const struct ensemble *s)
         up += member_up(&s->members[i]);
     }
     return up >= s->config.quorum;
+}
+
+int64_t ensemble_oldest(const struct ensemble *s)
+{
+    while (s->older) {
+        s = s->older;
+    }
+    return s->config.generation;
+}
+
+bool member_hangs(const struct member *m)
+{
+    for (uint32_t i = 0; i < m->is->n_replicas; i++) {
+        if (!server_hangs(m->replicas[i])) {
+            return false;
+        }
+    }
+    return m->is->n_replicas > 0;
+}
+
+bool member_busy(const struct member *m)
+{
+    for (uint32_t i = 0; i < m->is->n_replicas; i++) {
+        if (server_load(m->replicas[i]) == 0) {
+            return false;
+        }
+    }
+    return true;
 }

@@ -21,6 +21,8 @@ enum {
     QUIET_S = 75, /* a connection on which nothing moves is closed */
     DRAIN_MAX = 64 << 20, /* of a body that is refused */
 };
+/* More bodies than this are not held at once, whoever sends them. */
+#define HELD_MAX (UINT64_C(1) << 30)
 
 struct web {
     const struct mhd_api *api;
@@ -30,17 +32,18 @@ struct web {
     struct timer *timer;
     struct loop_idle *post; /* after answers */
     uint32_t requests;
+    uint64_t held; /* bodies of all requests */
     bool running, stopping;
 };
 
 struct request {
     struct web *web;
     struct MHD_Connection *connection;
-    struct ensemble *ensemble;
     struct route route;
     struct str body, out;
-    uint64_t drained;
-    bool too_large, suspended, replied;
+    uint64_t max_body, held, drained;
+    int refused; /* 0, or the status with which it will be answered */
+    bool suspended, replied;
 };
 
 static void run(struct web *w);
@@ -122,15 +125,20 @@ static enum MHD_Result respond_now(struct request *q)
     return respond(q, &r, q->route.allow);
 }
 
-static enum MHD_Result respond_too_large(struct request *q)
+static enum MHD_Result respond_refused(struct request *q)
 {
-    CLEANUP(cleanup_free)
-    char *text = xasprintf("the request's body is larger than the %llu bytes that are taken",
-                           (unsigned long long)q->ensemble->config.max_body);
+    CLEANUP(cleanup_free) char *text = NULL;
 
+    if (q->refused == 413) {
+        text = xasprintf("the request's body is larger than the %llu bytes that are taken",
+                         (unsigned long long)q->max_body);
+    } else {
+        text = xstrdup("too many large requests at once; try again");
+    }
     sb_clear(&q->out);
     combine_error(text, &q->out);
-    q->route.status = 413;
+    q->route.status = q->refused;
+    q->route.retry_after = q->refused == 503;
     return respond_now(q);
 }
 
@@ -153,9 +161,9 @@ static struct request *request_new(struct web *w, struct MHD_Connection *connect
 {
     struct request *q = xcalloc(1, sizeof(*q));
 
-    *q = (struct request){
-        .web = w, .connection = connection, .ensemble = ensemble_ref(w->o.ensemble(w->o.arg))};
-    q->route = route_find(q->ensemble, method, path, &q->out);
+    struct ensemble *e = w->o.ensemble(w->o.arg);
+    *q = (struct request){.web = w, .connection = connection, .max_body = e->config.max_body};
+    q->route = route_find(e, method, path, &q->out);
     w->requests++;
     return q;
 }
@@ -172,7 +180,7 @@ static void on_completed(void *arg, struct MHD_Connection *connection, void **ct
         *ctx = NULL;
         sb_done(&q->body);
         sb_done(&q->out);
-        ensemble_unref(q->ensemble);
+        w->held -= q->held;
         free(q);
         w->requests--;
     }
@@ -192,14 +200,13 @@ static bool wants_body(const struct request *q)
 static enum MHD_Result begin(struct request *q)
 {
     const char *length = header_of(q, "Content-Length");
-    uint64_t announced = length ? strtoull(length, NULL, 10) : 0,
-             max = q->ensemble->config.max_body;
+    uint64_t announced = length ? strtoull(length, NULL, 10) : 0;
     bool waits = header_of(q, "Expect") != NULL;
 
     if (wants_body(q)) {
-        q->too_large = announced > max;
-        if (q->too_large && (waits || announced > max + DRAIN_MAX)) {
-            return respond_too_large(q);
+        q->refused = announced > q->max_body ? 413 : 0;
+        if (q->refused && (waits || announced > q->max_body + DRAIN_MAX)) {
+            return respond_refused(q);
         }
     } else if (length && (waits || announced > DRAIN_MAX) && q->route.kind == ROUTE_NOW) {
         return respond_now(q);
@@ -209,16 +216,22 @@ static enum MHD_Result begin(struct request *q)
 
 static enum MHD_Result take(struct request *q, const char *data, size_t len)
 {
-    if (wants_body(q) && !q->too_large) {
-        if (q->body.len + len <= q->ensemble->config.max_body) {
-            sb_add(&q->body, data, len);
-            return MHD_YES;
-        }
-        q->too_large = true;
+    struct web *w = q->web;
+
+    if (wants_body(q) && !q->refused) {
+        q->refused = q->body.len + len > q->max_body ? 413 : w->held + len > HELD_MAX ? 503 : 0;
+    }
+    if (wants_body(q) && !q->refused) {
+        sb_add(&q->body, data, len);
+        q->held += len;
+        w->held += len;
+        return MHD_YES;
     }
     sb_done(&q->body);
+    w->held -= q->held;
+    q->held = 0;
     q->drained += len;
-    return q->drained > q->ensemble->config.max_body + DRAIN_MAX ? MHD_NO : MHD_YES;
+    return q->drained > q->max_body + DRAIN_MAX ? MHD_NO : MHD_YES;
 }
 
 static enum MHD_Result complete(struct request *q)
@@ -228,13 +241,14 @@ static enum MHD_Result complete(struct request *q)
     if (q->route.kind == ROUTE_NOW) {
         return respond_now(q);
     }
-    if (q->too_large) {
-        return respond_too_large(q);
+    if (q->refused) {
+        return respond_refused(q);
     }
+    struct ensemble *e = w->o.ensemble(w->o.arg);
     if (q->route.kind == ROUTE_ABOUT) {
-        about_start(w->o.jobs, q->ensemble, on_reply, q);
+        about_start(w->o.jobs, e, on_reply, q);
     } else {
-        job_start(w->o.jobs, q->ensemble, q->route.kind == ROUTE_PREDICT, &q->body, on_reply, q);
+        job_start(w->o.jobs, e, q->route.kind == ROUTE_PREDICT, &q->body, on_reply, q);
     }
     if (!q->replied) {
         q->suspended = true;
@@ -259,7 +273,7 @@ static enum MHD_Result on_request(void *arg, struct MHD_Connection *connection, 
         *len = 0;
         return take(q, data, n);
     }
-    return q->replied ? MHD_YES : complete(q);
+    return q->replied ? MHD_NO : complete(q);
 }
 
 static void on_log(void *arg, const char *format, va_list ap)

@@ -27,11 +27,14 @@ struct member {
 };
 struct ensemble {
     unsigned refs;
+    struct ensemble *older, *newer; /* of those in use */
     struct arena *arena;
     struct gateway_config config;
     struct member *members;
 };
-int ensemble_open(const char *path, struct upstream *u, struct ensemble **ret, struct err *err);
+/* `before`: the one that new requests have used so far; NULL. */
+int ensemble_open(const char *path, struct upstream *u, struct ensemble *before,
+                  struct ensemble **ret, struct err *err);
 struct ensemble *ensemble_ref(struct ensemble *s);
 void ensemble_unref(struct ensemble *s); /* NULL is fine */
 /* The least loaded replica, of those that did answer lately before others; `except`: only where there is no other. NULL: it has none. */
@@ -39,6 +42,11 @@ struct server *member_pick(struct member *m, const struct server *except);
 /* It has a replica of which nothing bad is known. */
 bool member_up(const struct member *m);
 bool ensemble_ready(const struct ensemble *s);
+/* The generation of the oldest one that a request under way uses. */
+int64_t ensemble_oldest(const struct ensemble *s);
+/* All its replicas let a request wait for too long and have answered none since. It is asked, one request at a time, and not waited for where the others suffice. */
+bool member_hangs(const struct member *m);
+bool member_busy(const struct member *m);
 
 /* What jobs share. */
 struct jobs {
@@ -49,6 +57,8 @@ struct jobs {
     uint32_t count;
 };
 void jobs_init(struct jobs *j, struct loop *l);
+/* Ends what goes on behind answers that have been given: calls of members that are not waited for. */
+void jobs_drop(struct jobs *j);
 void jobs_done(struct jobs *j); /* none is left */
 
 struct reply {
@@ -73,6 +83,7 @@ struct ask {
     struct job *job;
     struct member *member;
     enum ask_state state;
+    bool doubtful; /* not waited for */
     enum ask_failure failure;
     int status; /* FAIL_STATUS */
     char *why;  /* of a failure: a clause that begins with the member's name */

@@ -52,6 +52,17 @@ static void delist(struct jobs *js, struct job *j)
     }
 }
 
+/* May free it. */
+static void stop_asks(struct job *j, bool timeout)
+{
+    j->busy++; /* it stays until we are through */
+    for (uint32_t i = 0; j->asks && i < j->ensemble->config.n_members; i++) {
+        ask_stop(&j->asks[i], timeout);
+    }
+    j->busy--;
+    job_step(j);
+}
+
 static void on_deadline(void *arg)
 {
     struct jobs *js = arg;
@@ -61,14 +72,19 @@ static void on_deadline(void *arg)
         struct job *j = js->first;
         delist(js, j);
         j->deadline = UINT64_MAX;
-        j->busy++; /* it stays until we are through */
-        for (uint32_t i = 0; i < j->ensemble->config.n_members; i++) {
-            ask_stop(&j->asks[i], true);
-        }
-        j->busy--;
-        job_step(j);
+        stop_asks(j, true);
     }
     arm(js);
+}
+
+void jobs_drop(struct jobs *js)
+{
+    for (struct job *j = js->first, *next; j; j = next) {
+        next = j->next;
+        if (j->replied) {
+            stop_asks(j, false);
+        }
+    }
 }
 
 void jobs_init(struct jobs *js, struct loop *l)
@@ -238,16 +254,14 @@ static bool decided(const struct job *j)
     if (j->pending == 0) {
         return true;
     }
-    if (j->ensemble->config.method != METHOD_BEST) {
-        return false;
-    }
     for (uint32_t i = 0; i < j->ensemble->config.n_members; i++) {
         const struct ask *a = &j->asks[i];
         best = best || (a->state == ASK_ANSWERED && !open);
-        open = open || (a->state != ASK_ANSWERED && a->state != ASK_FAILED);
+        open = open || (!a->doubtful && a->state != ASK_ANSWERED && a->state != ASK_FAILED);
         answered += a->state == ASK_ANSWERED;
     }
-    return best && answered >= j->ensemble->config.quorum;
+    return answered >= j->ensemble->config.quorum &&
+           (!open || (best && j->ensemble->config.method == METHOD_BEST));
 }
 
 static void job_step(struct job *j)
@@ -272,6 +286,7 @@ static void ask_all(struct job *j)
 {
     const struct gateway_config *c = &j->ensemble->config;
     struct err err = {0};
+    uint32_t sure = 0;
 
     if (c->split && form_rows(&j->form) > c->split &&
         form_cut(&j->form, c->split, &j->cut, &err) != 0) {
@@ -281,7 +296,12 @@ static void ask_all(struct job *j)
     j->asks = xcalloc(c->n_members, sizeof(*j->asks));
     j->pending = c->n_members;
     for (uint32_t i = 0; i < c->n_members; i++) {
-        j->asks[i] = (struct ask){.job = j, .member = &j->ensemble->members[i]};
+        struct member *m = &j->ensemble->members[i];
+        j->asks[i] = (struct ask){.job = j, .member = m, .doubtful = member_hangs(m)};
+        sure += !j->asks[i].doubtful;
+    }
+    for (uint32_t i = 0; i < c->n_members && sure < c->quorum; i++) {
+        j->asks[i].doubtful = false; /* without them it is nothing */
     }
     for (uint32_t i = 0; i < c->n_members; i++) {
         ask_start(&j->asks[i]);
@@ -305,6 +325,8 @@ static void after_reading(struct job *j)
 {
     if (j->status) {
         answer(j);
+    } else if (j->deadline == UINT64_MAX) {
+        answer_error(j, 504, "reading the request took too long; try again, or send less at once");
     } else {
         ask_all(j);
     }

@@ -114,6 +114,8 @@ static int answer_now(const struct ensemble *s, enum place place, struct str *ou
 
     if (place == PLACE_GENERATION) {
         sb_i64(out, s->config.generation);
+        sb_putc(out, ' ');
+        sb_i64(out, ensemble_oldest(s));
         sb_putc(out, '\n');
         return 200;
     }

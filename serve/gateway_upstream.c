@@ -76,6 +76,7 @@ struct server {
     struct call *waiting, *waiting_end; /* for a connection */
     bool serving;                       /* the queue is being served: no further down the stack */
     uint64_t failed_at;                 /* 0: its last request was answered */
+    bool hangs;
 };
 
 struct upstream {
@@ -182,8 +183,10 @@ static void call_end(struct call *call, const struct call_result *result)
     r->load--;
     if (result->outcome == CALL_ANSWERED) {
         r->failed_at = 0;
+        r->hangs = false;
     } else if (!result->stale) {
         r->failed_at = now(r->up);
+        r->hangs = false; /* it fails at once now */
     }
     sb_done(&call->head);
     free(call);
@@ -556,6 +559,7 @@ void call_cancel(struct call *call, bool hung)
 
     if (hung) {
         r->failed_at = now(r->up);
+        r->hangs = true;
     }
     server_hold(r);
     r->load--;
@@ -613,6 +617,11 @@ void server_unref(struct server *r)
 uint32_t server_load(const struct server *r)
 {
     return r->load;
+}
+
+bool server_hangs(const struct server *r)
+{
+    return r->hangs;
 }
 
 bool server_failing(const struct server *r)

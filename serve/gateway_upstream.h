@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Inside the gateway: the client of model servers. A small one of our own, because libcurl's costs three times the processor per request, and because only who holds the connections knows whether a request may have reached a server.
+/* Inside the gateway: the client of model servers. A small one of our own, because libcurl's costs two to three times the processor per request, and because only who holds the connections knows whether a request may have reached a server.
  * Connections are kept: per replica those in use and those at rest, the youngest used first. Loop thread only. */
 #ifndef WF_SERVE_GATEWAY_UPSTREAM_H
 #define WF_SERVE_GATEWAY_UPSTREAM_H
@@ -24,6 +24,8 @@ void server_unref(struct server *r);
 
 /* Requests under way or waiting for a connection. */
 uint32_t server_load(const struct server *r);
+/* It let a request wait for too long, and has answered none since. */
+bool server_hangs(const struct server *r);
 /* Its last request brought no answer, a moment ago: another one is asked first. */
 bool server_failing(const struct server *r);
 

@@ -32,7 +32,9 @@ ask() { local path=$1; shift; status=$(curl -sS -g --max-time 20 --unix-socket "
 # answers STATUS PATH [curl option…]
 answers() { local want=$1; shift; ask "$@"; checks=$((checks + 1)); if [ "$status" = "$want" ]; then echo "ok $checks - $want: $1"; else fail "$1 answers $status, expected $want"; fi; }
 # uses GENERATION: new requests use it
-uses() { [ "$(curl -sS --max-time 5 --unix-socket "$G" http://gateway/wf/generation 2>/dev/null)" = "$1" ]; }
+uses() { curl -sS --max-time 5 --unix-socket "$G" http://gateway/wf/generation 2>/dev/null | grep -q "^$1 "; }
+# uses_only GENERATION: requests under way too
+uses_only() { [ "$(curl -sS --max-time 5 --unix-socket "$G" http://gateway/wf/generation 2>/dev/null)" = "$1 $1" ]; }
 # reload METHOD MEMBER… [-- FILTER]: the gateway on c.json uses that from now on
 reload() { configure c.json "$@"; kill -HUP "$gateway"; wait_for 5 uses $generation || fail "generation $generation is not used"; }
 header() { checks=$((checks + 1)); if grep -qi "^$1: $2"$'\r''$' "$T/.head"; then echo "ok $checks - header $1: $2"; else fail "no header $1: $2 but $(grep -i "^$1:" "$T/.head")"; fi; }

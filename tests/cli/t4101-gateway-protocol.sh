@@ -21,7 +21,7 @@ json . '{"name":"ensemble","ready":true}'
 answers 200 /v2/models
 json .models '["ensemble"]'
 answers 200 /wf/generation
-same generation "$(cat "$T/.out")" 1
+same generation "$(cat "$T/.out")" "1 1"
 answers 200 /v2/models/ensemble
 json '[.name, .inputs[0].name, .outputs[0].datatype, (.parameters.members | map(.member))]' '["ensemble","x","FP32",["mlp","softmax"]]'
 

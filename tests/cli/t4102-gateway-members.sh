@@ -66,6 +66,19 @@ answers 200 /v2/health/ready
 reload mean "$(member hang 2)" "$(member one 1)" -- '.timeout_ms = 300'
 answers 200 $INFER -d "$(rows 2)"
 json "$data" '[[1,1],["one"]]'
+reload mean "$(member hang 2)" "$(member one 1)" -- '.timeout_ms = 15000' # asked, but not waited for, until it answers
+for _ in 1 2 3; do
+    answers 200 $INFER -d "$(rows 2)" --max-time 10
+    json "$data" '[[1,1],["one"]]'
+done
+reload mean "$(member hang 2)" "$(member one 1)" -- '.timeout_ms = 300 | .quorum = 2'
+answers 504 $INFER -d "$(rows 2)"
+model hang answer=rows value=3
+reload mean "$(member hang 2)" "$(member one 1)"
+check "it answers again" wait_for 10 eval 'ask $INFER -d "$(rows 1)" && grep -q hang "$T/.out"'
+json "$data" '[[2],["hang","one"]]'
+kill -9 "$model"
+model hang bad=hang
 reload mean "$(member hang 2)" -- '.timeout_ms = 300'
 answers 504 $INFER -d "$(rows 2)"
 says "'hang' did not answer within 0.3 s"
@@ -137,6 +150,12 @@ jq -cn '{inputs: [{name: "x", shape: [20000, 10], datatype: "FP64", data: [range
 reload mean "$(member echo 2)" "$(member echo2 1)" -- '.split = 1000'
 answers 200 $INFER --data-binary @large
 json '.outputs[0].data == [range(200000) | . / 8]' true
+
+# The end does not wait for one that hangs and that nobody waits for
+reload mean "$(member hang 2)" "$(member one 1)" -- '.timeout_ms = 300'
+answers 200 $INFER -d "$(rows 1)"
+reload mean "$(member hang 2)" "$(member one 1)" -- '.timeout_ms = 60000'
+answers 200 $INFER -d "$(rows 1)"
 kill -TERM "$gateway"
 wait "$gateway"
 same "exit code" $? 0

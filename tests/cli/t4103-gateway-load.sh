@@ -61,8 +61,11 @@ reload mean "$(member slow 1)"
 curl -sS --max-time 10 --unix-socket "$G" -d "$(rows 1)" "http://g$INFER" >during &
 request=$!
 wait_for 5 more slow.log 1 || fail "no request"
+before=$generation
 reload mean "$(member mlp 1 b)"
+same "a request under way uses the one before" "$(curl -sS --max-time 5 --unix-socket "$G" http://g/wf/generation)" "$generation $before"
 wait $request
+check "and no request does any more" wait_for 5 uses_only $generation
 json '[.outputs[0].data, .parameters.members]' '[[5],["slow"]]' during
 
 # Slow clients: a hundred half-sent requests keep nobody waiting. A hundred kept connections, five requests on each, and answers in order

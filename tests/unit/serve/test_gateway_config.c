@@ -158,7 +158,7 @@ Test(serve_gateway_config, routes)
     struct upstream *u = upstream_new(l);
     struct ensemble *e;
     cr_assert_eq(gateway_write(path, &full, &err), 0, "%s", err.msg);
-    cr_assert_eq(ensemble_open(path, u, &e, &err), 0, "%s", err.msg);
+    cr_assert_eq(ensemble_open(path, u, NULL, &e, &err), 0, "%s", err.msg);
     for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
         struct str out = {0};
         struct route r = route_find(e, cases[i].method, cases[i].path, &out);
