@@ -17,6 +17,8 @@ value() { jq ".slope * 10 + .offset" "$(wf outputs "train[how=$1].model")"; }
 background run pipeline.yaml -p "listen=127.0.0.1:$port" --keep-serving
 trap 'kill "$pid" 2>/dev/null; cleanup' EXIT
 check "the first model answers" wait_for 20 ask
+no_haproxy() { for p in $(pgrep -x haproxy); do case $(readlink "/proc/$p/cwd") in "$T"/*) return 1 ;; esac; done; }
+check "HAProxy carries it" eval '! no_haproxy'
 same "it is the quick one, alone" "$(members)" '["quick"]'
 : >"$T/trouble"
 seen=
@@ -34,7 +36,7 @@ json '.[0].state' '"live"' models.json
 kill -TERM "$pid"; code=0; wait "$pid" || code=$?
 same "exit code: the run's" "$code" 0
 no_process "no model server is left" "$T/.*/serve.py"
-no_process "no HAProxy is left" "haproxy.*$T"
+check "no HAProxy is left" wait_for 5 no_haproxy
 check "nothing listens" sh -c "! curl -s http://127.0.0.1:$port/"
 
 try 0 wf run pipeline.yaml -p "listen=127.0.0.1:$port"
