@@ -22,6 +22,9 @@ static const char *told(const char *text, bool v1, struct err *err)
     "{\"inputs\":[{\"name\":\"x\",\"shape\":" shape ",\"datatype\":\"" type "\",\"data\":" data    \
     "}]}"
 
+#define DATA_FIRST                                                                                 \
+    "{\"inputs\":[{\"data\":[[1],[2]],\"datatype\":\"INT8\",\"shape\":[2,1],\"name\":\"x\"}]}"
+
 Test(serve_gateway_form, valid)
 {
     static const char *const fine[] = {
@@ -32,8 +35,8 @@ Test(serve_gateway_form, valid)
         INPUT("[]", "INT64", "[5]"),
         INPUT("[0,3]", "FP64", "[]"),
         "{\"inputs\":[]}",
-        "{\"id\":\"7\",\"parameters\":{\"a\":[1]},\"inputs\":[{\"data\":[[1],[2]],\"datatype\":"
-        "\"INT8\",\"shape\":[2,1],\"name\":\"x\"}],\"outputs\":[{\"name\":\"y\"}]}",
+        "{\"id\":\"7\",\"inputs\":[],\"outputs\":[{\"name\":\"y\"}],\"parameters\":{\"a\":1}}",
+        DATA_FIRST,
     };
     struct err err = {0};
     for (size_t i = 0; i < sizeof(fine) / sizeof(fine[0]); i++) {
