@@ -85,7 +85,7 @@ struct proxy_look {
     uint32_t queued;           /* waiting requests */
     uint64_t requests, errors; /* answers since proxy_open(), over reloads; and of them 5xx */
 };
-/* Asks for all servers and backends; fn is called for each, then on_done. A server that drains and is not told of has nothing in flight (a reload does not take it over). An error: HAProxy does not run, or does not answer. */
+/* Asks for all servers and backends; fn is called for each, then on_done. An error: HAProxy does not run, or does not answer. */
 void proxy_look(struct proxy *p, void (*fn)(const struct proxy_look *l, void *arg),
                 void (*on_done)(const struct err *err, void *arg), void *arg);
 /* Ends HAProxy (soft: after what is in flight, at most grace_ms), removes its files. Blocking for that long. What was under way is not heard of any more. proxy_close() is still to be called. */

@@ -25,7 +25,7 @@ enum {
     PATH_MAX_LEN = 1024,
     SOCKET_MAX_LEN = 107, /* sun_path */
     RUN_DIR_MAX_LEN = 80, /* leaves room for names and for the suffix of HAProxy's temporary ones */
-    PERIOD_RATE_MAX = 1000000,
+    RATE_MAX = 1000000000, /* HAProxy counts in 32 bits */
 };
 
 /* A text that may be anything, for a message. */
@@ -217,7 +217,7 @@ static int check_routes(const struct proxy_state *s, const struct proxy_service 
 
 static bool is_rate(double rate)
 {
-    return isfinite(rate) && rate >= 0 && rate <= PERIOD_RATE_MAX;
+    return isfinite(rate) && rate >= 0 && rate <= RATE_MAX;
 }
 
 static int check_service(const struct proxy_state *s, uint32_t i, struct err *err)
@@ -227,8 +227,7 @@ static int check_service(const struct proxy_state *s, uint32_t i, struct err *er
         return err_set(err, ERR_INVALID, 0, "a service's id is positive");
     }
     if (!is_rate(v->rate_anonymous) || !is_rate(v->rate_authenticated)) {
-        return err_set(err, ERR_INVALID, 0, "a rate is from 0 to %d requests per second",
-                       PERIOD_RATE_MAX);
+        return err_set(err, ERR_INVALID, 0, "a rate is from 0 to %d requests per second", RATE_MAX);
     }
     if (v->activator && !is_file(v->activator)) {
         return err_set(err, ERR_INVALID, 0, "'%s' cannot be a socket's path",

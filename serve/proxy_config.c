@@ -55,19 +55,17 @@ static void add_quoted(struct str *out, const char *text)
 
 /* Rates: HAProxy counts whole requests in a period. */
 
-/* The shortest period in which `rate` is a whole number of requests, or nearly so. */
+/* The shortest period in which `rate` is a whole number of requests, but for half a percent. */
 static uint32_t period_of(double rate)
 {
-    if (rate <= 0 || rate == floor(rate)) {
-        return 1;
-    }
-    static const uint32_t periods[] = {10, 60, 600, 3600};
+    static const uint32_t periods[] = {1, 10, 60, 600, 3600};
     for (size_t i = 0; i < ARRAY_LEN(periods); i++) {
-        if (rate * periods[i] >= 1) {
+        double n = rate * periods[i];
+        if (rate <= 0 || (n >= 1 && fabs(round(n) - n) <= n * 0.005)) {
             return periods[i];
         }
     }
-    return 3600 * 24;
+    return rate * 3600 >= 1 ? 3600 : 24 * 3600;
 }
 
 /* 0 only for no limit. */

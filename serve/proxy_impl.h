@@ -27,7 +27,7 @@ struct proxy_token {
 struct proxy_tokens {
     VEC(struct proxy_token) list;
 };
-/* Lines "TOKEN NAME [RATE]", blank ones and # comments. ERR_INVALID names file and line, never a token. */
+/* Lines "TOKEN NAME [RATE]" (a rate: 50, 50/s, 600/m, 1000/h), blank ones and # comments. ERR_INVALID names file and line, never a token. */
 int proxy_tokens_read(const char *path, struct proxy_tokens *ret, struct err *err);
 int proxy_tokens_parse(const char *path, const char *text, size_t len, struct proxy_tokens *ret,
                        struct err *err);

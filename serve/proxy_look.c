@@ -303,6 +303,21 @@ static bool is_wanted(const struct proxy *p, const struct row *r)
     return false;
 }
 
+/* Servers that drain are left behind by a reload: they are told of until they are no longer wanted. */
+static void tell_drained(const struct proxy_looking *k)
+{
+    const struct proxy_text *t = k->p->text;
+    for (size_t i = 0; t && i < t->servers.len; i++) {
+        const struct text_server *s = &t->servers.items[i];
+        char key[64];
+        (void)snprintf(key, sizeof(key), "%s/%u", s->backend, s->id);
+        if (s->drain && !find_row(&k->table, key)) {
+            struct proxy_look l = {.backend = s->backend, .server = s->id};
+            k->fn(&l, k->arg);
+        }
+    }
+}
+
 static void end(struct proxy_looking *k, const struct err *err)
 {
     void (*on_done)(const struct err *, void *) = k->on_done;
@@ -324,6 +339,9 @@ static void end(struct proxy_looking *k, const struct err *err)
                                .requests = r->requests,
                                .errors = r->errors};
         k->fn(&l, k->arg);
+    }
+    if (!err) {
+        tell_drained(k);
     }
     looking_free(k);
     on_done(err ? &copy : NULL, arg);

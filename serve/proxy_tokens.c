@@ -32,16 +32,23 @@ static bool is_token(struct slice w)
     return true;
 }
 
+/* "50", "50/s", "600/m", "1000/h" -> per second. */
 static bool read_rate(struct slice w, double *ret)
 {
     char text[32], *end;
-    if (w.len == 0 || w.len >= sizeof(text)) {
+    double seconds = 1;
+    if (w.len > 2 && w.data[w.len - 2] == '/') {
+        char unit = w.data[w.len - 1];
+        seconds = unit == 's' ? 1 : unit == 'm' ? 60 : unit == 'h' ? 3600 : 0;
+        w.len -= 2;
+    }
+    if (w.len == 0 || w.len >= sizeof(text) || seconds <= 0) {
         return false;
     }
     memcpy(text, w.data, w.len);
     text[w.len] = '\0';
-    *ret = strtod(text, &end);
-    return *end == '\0' && isfinite(*ret) && *ret >= 0 && *ret <= 1e6 &&
+    *ret = strtod(text, &end) / seconds;
+    return *end == '\0' && isfinite(*ret) && *ret >= 0 && *ret <= 1e9 &&
            strspn(text, "0123456789.") == w.len;
 }
 
@@ -88,7 +95,7 @@ static int parse_line(struct slice line, struct proxy_tokens *t, const char *pat
         (rate.len > 0 && !read_rate(rate, &one.rate))) {
         return err_set(err, ERR_INVALID, 0,
                        "%s, line %zu: expected \"TOKEN NAME\" or \"TOKEN NAME RATE\": the token of "
-                       "letters, digits and -._~+/=, the rate a number of requests per second",
+                       "letters, digits and -._~+/=, the rate such as 10/s or 600/m",
                        path, number);
     }
     upper_hex(token, one.hex);

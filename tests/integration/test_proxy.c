@@ -194,6 +194,10 @@ Test(proxy, keeps_old_workers_in_sight)
     cr_assert_neq(rig_worker(&rig), worker);
     rig_look_now(&rig);
     cr_assert_eq(rig_seen(&rig, "b0", 2)->sessions, 1, "the old worker's request counts");
+    two[0].drain = true;
+    apply();
+    rig_look_now(&rig);
+    cr_assert_eq(rig_seen(&rig, "b0", 2)->sessions, 1);
     struct load_result got;
     load_end(l, &got);
     cr_assert_eq(got.failed, 0, "%s", got.first_failure);
@@ -462,7 +466,7 @@ Test(proxy, limits_rates)
 {
     char path[96];
     (void)snprintf(path, sizeof(path), "%s/tokens", rig.dir);
-    const char tokens[] = "# callers\nalice-secret alice\nbob-secret  bob 20\n";
+    const char tokens[] = "# callers\nalice-secret alice\nbob-secret  bob 20/s\n";
     cr_assert(fs_write_file(path, tokens, strlen(tokens), 0600, false, NULL) == 0);
     services[0].tokens_file = path;
     services[0].rate_anonymous = 5;

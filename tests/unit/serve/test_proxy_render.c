@@ -182,13 +182,18 @@ Test(serve_proxy_render, rates)
     cr_assert_eq(lines_with(t, "sc1_gpc0_rate(s3.anonymous) ge 20 }"), 1);
     cr_assert_eq(lines_with(t, "gpc0_rate(10s)"), 1);
     cr_assert_eq(lines_with(t, "sc1_gpc0_rate(s4.anonymous) ge 5 }"), 1);
+    services[0].rate_anonymous = 1000.0 / 3600;
+    struct proxy_text *slow = render();
+    cr_assert_eq(lines_with(slow, "sc1_gpc0_rate(s3.anonymous) ge 167 }"), 1);
+    cr_assert_eq(lines_with(slow, "gpc0_rate(600s)"), 1);
+    proxy_text_free(slow);
     cr_assert_eq(lines_with(t, "type ipv6"), 2, "IPv4's table would not count IPv6's callers");
     proxy_text_free(t);
 }
 
 Test(serve_proxy_render, tokens_stand_there_as_digests)
 {
-    const char text[] = "# who may\n\nsecret-1 alice\n\tsecret-2\tbob 2.5\r\n";
+    const char text[] = "# who may\n\nsecret-1 alice\n\tsecret-2\tbob 150/m\r\n";
     int rc = proxy_tokens_parse("tokens", text, strlen(text), &tokens[0], &err);
     cr_assert_eq(rc, 0, "%s", err.msg);
     services[0].tokens_file = "/x/tokens";
@@ -211,9 +216,10 @@ Test(serve_proxy_render, tokens_stand_there_as_digests)
 Test(serve_proxy_render, tokens_that_are_refused)
 {
     static const char *const bad[] = {
-        "lonely\n",         "token name rate\n",   "token name 1 more\n", "token name -1\n",
-        "token name nan\n", "token name 0x10\n",   "token name 1e99\n",   "to,ken name\n",
-        "to\"ken name\n",   "t\xc3\xb6ken name\n", "same a\nsame b\n"};
+        "lonely\n",         "token name rate\n", "token name 1 more\n", "token name -1\n",
+        "token name nan\n", "token name 0x10\n", "token name 1e99\n",   "token name 5/d\n",
+        "token name /s\n",  "to,ken name\n",     "to\"ken name\n",      "t\xc3\xb6ken name\n",
+        "same a\nsame b\n"};
     for (size_t i = 0; i < ARRAY_LEN(bad); i++) {
         struct proxy_tokens t = {0};
         cr_assert_eq(proxy_tokens_parse("the-file", bad[i], strlen(bad[i]), &t, &err), -ERR_INVALID,
