@@ -169,7 +169,6 @@ void common_job(struct attempt *a);
 int make_parents(struct attempt *a, struct err *err); /* folders of outputs below $WF_OUT */
 int place_from(struct attempt *a, struct err *err);
 int script_text(struct attempt *a, struct str *out, struct err *err);
-int shell_argv(struct attempt *a, const char *script);
 int build_command(struct attempt *a, struct err *err);
 int build_env(struct attempt *a, const char *inputs_path, const char *values_path,
               struct err *err); /* paths as the step sees them; inputs_path NULL: none */

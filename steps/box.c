@@ -6,6 +6,7 @@
 #include "steps/asker.h"
 #include "steps/attempt_impl.h"
 #include "steps/container.h"
+#include "steps/program.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -152,7 +153,7 @@ static int box_command(struct attempt *a, struct err *err)
     if (a->step->run) {
         rc = script_text(a, &text, err);
         rc = rc == 0 ? write_box_file(a, "script", &text, 0755, "/wf/script", false, err) : rc;
-        rc = rc == 0 ? shell_argv(a, "/wf/script") : rc;
+        a->job.argv = step_shell(a->step, "/wf/script", a->arena);
     } else if (a->step->n_command > 0) {
         rc = build_command(a, err);
     }

@@ -85,10 +85,9 @@ static int script(struct build *b, const struct text *t, const char **ret, struc
     return rc > 0 ? absent(err) : rc;
 }
 
-static const char *const *shell_words(struct build *b)
+const char *const *step_shell(const struct step *s, const char *script, struct arena *a)
 {
-    const struct step *s = b->step;
-    const char **argv = arena_calloc(b->a, s->n_shell + 5, sizeof(*argv));
+    const char **argv = arena_calloc(a, s->n_shell + 6, sizeof(*argv));
     size_t n = 0;
 
     for (; n < s->n_shell; n++) {
@@ -103,6 +102,7 @@ static const char *const *shell_words(struct build *b)
             argv[n++] = "-eu";
         }
     }
+    argv[n] = script;
     return argv;
 }
 
@@ -247,7 +247,7 @@ int program_build(const struct program_options *o, struct arena *a, struct progr
     int rc = folder(&b, &made, err);
     if (rc == 0 && b.step->run) {
         rc = script(&b, b.step->run, &made.script, err);
-        made.argv = shell_words(&b);
+        made.argv = step_shell(b.step, NULL, a);
     } else if (rc == 0 && b.step->n_command > 0) {
         rc = command(&b, &made, err);
     }

@@ -33,6 +33,8 @@ struct program_options {
 /* All of it lives in `a`. */
 int program_build(const struct program_options *o, struct arena *a, struct program *ret,
                   struct err *err);
+/* The shell's words (semantics 2) with the script's path behind them; NULL: none yet. */
+const char *const *step_shell(const struct step *s, const char *script, struct arena *a);
 /* A script of the step (`ready`) evaluated likewise. */
 int program_script(const struct program_options *o, const struct text *t, struct arena *a,
                    const char **ret, struct err *err);

@@ -10,6 +10,7 @@
 #include "steps/asker.h"
 #include "steps/attempt_impl.h"
 #include "steps/container.h"
+#include "steps/program.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -186,19 +187,6 @@ void write_inputs(struct attempt *a, struct str *out)
 
 /* --- what is run --- */
 
-static bool is_posix_shell(const struct step *s)
-{
-    static const char *const posix[] = {"sh", "dash", "bash", "ksh", "zsh"};
-    const char *name = s->n_shell > 0 ? fs_basename(s->shell_args[0]) : s->shell ? s->shell : "sh";
-
-    for (size_t k = 0; k < ARRAY_LEN(posix); k++) {
-        if (strcmp(posix[k], name) == 0) {
-            return true;
-        }
-    }
-    return false;
-}
-
 static int check_arguments(const struct attempt *a, struct err *err)
 {
     size_t all = 0, longest = 0;
@@ -219,29 +207,6 @@ static int check_arguments(const struct attempt *a, struct err *err)
                        "over as a folder, under `inputs: {name: ${{ steps.x.outputs.y }}}`",
                        all);
     }
-    return 0;
-}
-
-int shell_argv(struct attempt *a, const char *script)
-{
-    const struct step *s = a->step;
-    const char **argv = arena_calloc(a->arena, s->n_shell + 6, sizeof(*argv));
-    size_t n = 0;
-
-    for (; n < s->n_shell; n++) {
-        argv[n] = s->shell_args[n];
-    }
-    if (n == 0) {
-        argv[n++] = s->shell ? s->shell : "sh";
-        if (s->shell && strcmp(s->shell, "bash") == 0) {
-            argv[n++] = "-euo";
-            argv[n++] = "pipefail";
-        } else if (is_posix_shell(s)) {
-            argv[n++] = "-eu";
-        }
-    }
-    argv[n] = script;
-    a->job.argv = argv;
     return 0;
 }
 
@@ -274,7 +239,7 @@ int script_text(struct attempt *a, struct str *out, struct err *err)
         sb_add(out, t->source, t->len);
         return 0;
     }
-    int rc = text_eval_script(t, &a->scope.scope, is_posix_shell(a->step), out, err);
+    int rc = text_eval_script(t, &a->scope.scope, step_shell_is_posix(a->step), out, err);
     return rc > 0 ? err_set(err, ERR_NOT_FOUND, 0,
                             "the script reads what a skipped step would have "
                             "made; cover it with default()")
@@ -368,7 +333,7 @@ static int surroundings_host(struct attempt *a, struct err *err)
     if (rc == 0 && a->step->run) {
         rc = script_text(a, &text, err);
         rc = rc == 0 ? slot_script(slot, &text, err) : rc;
-        rc = rc == 0 ? shell_argv(a, slot->script_path) : rc;
+        a->job.argv = step_shell(a->step, slot->script_path, a->arena);
     } else if (rc == 0) {
         rc = build_command(a, err);
     }
