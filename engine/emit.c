@@ -63,6 +63,21 @@ void emit_warning(struct run *r, uint32_t instance, const char *text)
     emit_text(r, EVENT_WARNING, instance, "text", text);
 }
 
+void emit_late(struct run *r, uint32_t instance, const char *text)
+{
+    CLEANUP(sb_done) struct str out = {0};
+    struct event e = {.type = EVENT_WARNING, .instance = instance, .at_us = now_us()};
+    struct jsonw w;
+
+    jw_init(&w, &out, false);
+    jw_object(&w);
+    jw_kv_text(&w, "text", text);
+    jw_end_object(&w);
+    e.payload = sb_text(&out);
+    e.payload_len = (uint32_t)out.len;
+    tell(r, &e);
+}
+
 /* What is told of a hit beyond its entry, as a document; empty: nothing. */
 static void hit_document(struct run *r, uint32_t instance, const char *note, struct str *out)
 {

@@ -183,6 +183,8 @@ static inline void passed_step(const struct run *r, uint32_t step)
 void emit(struct run *r, enum event_type type, uint32_t instance, const char *payload, size_t len);
 void emit_because(struct run *r, enum event_type type, uint32_t instance, const char *because);
 void emit_warning(struct run *r, uint32_t instance, const char *text);
+/* A warning about services that outlive the run: its journal is closed, so subscribers alone are told. */
+void emit_late(struct run *r, uint32_t instance, const char *text);
 /* note: the evidence in words, NULL: none; keep: it goes into the journal too (of few steps: a hit without takes 12 bytes there). */
 void emit_hit(struct run *r, uint32_t instance, const struct entry *e, const char *note, bool keep);
 /* Journalled with its cache entry: takes ownership of s->arena; s->payload is told to subscribers. */

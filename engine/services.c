@@ -329,6 +329,7 @@ static void on_row(struct service *s, const struct service_row *row)
     } else if (row->state == SERVICE_LIVE && row->live_promotion != s->live_promotion) {
         s->live_promotion = row->live_promotion; /* by a rollback */
         emit_serving(s, row);
+        settle(s);
     } else if (row->state == SERVICE_FAILED && !s->failed && !s->live) {
         emit_serving(s, row);
         if (s->final || model_of(s)->aggregate) {
@@ -352,7 +353,9 @@ static void on_event(const struct serve_event *e, void *arg)
         if (e->news == NEWS_STATE && s->id == e->row.id && s->id != 0) {
             on_row(s, &e->row);
         } else if (e->news == NEWS_NOTE && (e->service == 0 || e->service == s->id) && s->id != 0) {
-            if (!r->state.ended) {
+            if (r->state.ended) {
+                emit_late(r, s->instance, e->text);
+            } else {
                 emit_warning(r, s->instance, e->text);
             }
             if (e->service == 0) {
