@@ -160,7 +160,7 @@ static bool escape(struct scan *s)
 }
 
 /* At the opening quote. */
-static bool string(struct scan *s)
+static bool quoted(struct scan *s)
 {
     for (s->at++; s->at < s->end;) {
         unsigned char c = (unsigned char)*s->at;
@@ -204,7 +204,7 @@ static inline bool scalar(struct scan *s, enum scan_kind kind)
     case SCAN_NUMBER:
         return number(s);
     case SCAN_STRING:
-        return string(s);
+        return quoted(s);
     case SCAN_NULL:
         return word(s, "null", 4);
     case SCAN_BOOL:
@@ -306,7 +306,7 @@ bool scan_string(struct scan *s, struct slice *ret)
         return wrong(s, "expected a string");
     }
     const char *start = s->at;
-    if (!string(s)) {
+    if (!quoted(s)) {
         return false;
     }
     if (ret) {
@@ -488,96 +488,15 @@ bool scan_leaves(struct scan *s, const int64_t *shape, uint32_t n_dims, struct s
     return ret->nested ? nested_leaves(s, &n, ret) : flat_leaves(s, ret);
 }
 
-/* Behind the closing quote of a string that has been checked. */
-static const char *past_string(const char *at)
+bool scan_text_is(struct slice string, const char *text)
 {
-    for (at++; *at != '"'; at++) {
-        at += *at == '\\';
+    size_t len = strlen(text);
+
+    if (!memchr(string.data, '\\', string.len)) {
+        return string.len == len + 2 && memcmp(string.data + 1, text, len) == 0;
     }
-    return at + 1;
-}
-
-static bool blank(char c)
-{
-    return c == ' ' || c == '\n' || c == '\r' || c == '\t';
-}
-
-void scan_flatten(struct slice list, struct str *out)
-{
-    const char *end = list.data + list.len;
-
-    /* Commas stay: between lists they are between their scalars too. Empty lists never hold company: then the shape has a 0, and there are no scalars at all. */
-    bool any = false;
-    for (const char *at = list.data; at < end; at++) {
-        any = any || (*at != '[' && *at != ']' && *at != ',' && !blank(*at));
-    }
-    for (const char *at = list.data; any && at < end;) {
-        if (*at == '"') {
-            const char *past = past_string(at);
-            sb_add(out, at, (size_t)(past - at));
-            at = past;
-        } else if (*at == '[' || *at == ']' || blank(*at)) {
-            at++;
-        } else {
-            size_t n = 1;
-            while (at + n < end && !strchr("[]\" \n\r\t", at[n])) {
-                n++;
-            }
-            sb_add(out, at, n);
-            at += n;
-        }
-    }
-}
-
-struct slice scan_inner(struct slice list)
-{
-    const char *from = list.data + 1, *to = list.data + list.len - 1;
-
-    while (from < to && blank(*from)) {
-        from++;
-    }
-    while (from < to && blank(to[-1])) {
-        to--;
-    }
-    return slice_of(from, (size_t)(to - from));
-}
-
-size_t scan_cuts(struct slice list, uint64_t every, const char **ret, size_t max)
-{
-    struct slice inner = scan_inner(list);
-    const char *end = inner.data + inner.len;
-    uint64_t items = 0;
-    size_t n = 0, depth = 0;
-
-    if (inner.len == 0) {
-        return 0;
-    }
-    ret[n++] = inner.data;
-    for (const char *at = inner.data; at < end;) {
-        if (*at == '"') {
-            at = past_string(at);
-            continue;
-        }
-        depth += *at == '[' || *at == '{';
-        depth -= *at == ']' || *at == '}';
-        at++;
-        if (at[-1] == ',' && depth == 0 && ++items % every == 0 && n < max) {
-            ret[n++] = at;
-        }
-    }
-    ret[n++] = end;
-    return n;
-}
-
-bool scan_text_is(struct slice text, const char *other)
-{
-    size_t len = strlen(other);
-
-    if (!memchr(text.data, '\\', text.len)) {
-        return text.len == len + 2 && memcmp(text.data + 1, other, len) == 0;
-    }
-    json_t *v = json_loadb(text.data, text.len, JSON_DECODE_ANY | JSON_ALLOW_NUL, NULL);
-    bool same = v && json_string_length(v) == len && memcmp(json_string_value(v), other, len) == 0;
+    json_t *v = json_loadb(string.data, string.len, JSON_DECODE_ANY | JSON_ALLOW_NUL, NULL);
+    bool same = v && json_string_length(v) == len && memcmp(json_string_value(v), text, len) == 0;
     json_decref(v);
     return same;
 }

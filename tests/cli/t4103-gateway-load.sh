@@ -56,7 +56,7 @@ under_load reloaded reloads
 all_fine reloaded 1000
 
 # Requests under way end with the members they began with
-model slow answer=rows value=5 delay=1000 log="$T/slow.log"
+model slow answer=rows value=5 delay=3000 log="$T/slow.log"
 reload mean "$(member slow 1)"
 curl -sS --max-time 10 --unix-socket "$G" -d "$(rows 1)" "http://g$INFER" >during &
 request=$!
