@@ -31,6 +31,7 @@ struct service {
     bool busy;             /* a question is being answered, or a row is being written */
     bool again;            /* something changed meanwhile */
     bool live;             /* the wanted generation serves */
+    bool up;               /* some generation does */
     bool failed;           /* it did not get ready */
     bool first_told, told; /* followers were let go */
     bool ended;            /* the row says that it is down, or somebody else's */
@@ -317,6 +318,7 @@ static void on_row(struct service *s, const struct service_row *row)
     if (s->busy || s->generation == 0 || row->state_generation < s->generation) {
         return; /* speaks of what was wanted before */
     }
+    s->up = row->live_generation > 0;
     if (row->endpoint && (!s->endpoint || strcmp(s->endpoint, row->endpoint) != 0)) {
         free(s->endpoint);
         s->endpoint = xstrdup(row->endpoint);
@@ -757,7 +759,7 @@ bool run_serve(struct run *r, void (*on_over)(struct run *r, const char *why, vo
     bool any = false;
 
     for (struct service *s = r->services ? r->services->first : NULL; s; s = s->next) {
-        bool mine = s->generation > 0 && !s->ending && s->live;
+        bool mine = s->generation > 0 && !s->ending && (s->live || s->up);
         s->ended = !mine;
         any = any || mine;
     }

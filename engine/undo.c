@@ -49,7 +49,7 @@ static void written(struct write *w, const struct err *err)
     undo_free(u);
 }
 
-void undo_canary(struct store *s, const struct service_spec *tried, const struct service_spec *live,
+bool undo_canary(struct store *s, const struct service_spec *tried, const struct service_spec *live,
                  void (*done)(void *arg), void *arg)
 {
     CLEANUP(sb_done) struct str text = {0};
@@ -68,11 +68,12 @@ void undo_canary(struct store *s, const struct service_spec *tried, const struct
             0 ||
         spec_decode(sb_text(&text), text.len, u->arena, &u->spec, &err) < 0) {
         undo_free(u);
-        return;
+        return false;
     }
     u->spec.run = tried->run ? arena_strdup(u->arena, tried->run) : NULL;
     u->spec.keep = tried->keep;
     u->spec.canary_share = 0; /* it serves already */
     u->write = (struct write){.apply = apply, .done = written, .urgent = true};
     store_post(s, &u->write);
+    return true;
 }

@@ -54,8 +54,8 @@ json_t *serve_ask(struct store *s, int64_t limit_ms);
 struct supervise_options {
     struct store *store;
     struct loop *loop;
-    /* A canary was given up: `tried` was wanted, `live` goes on serving (both borrowed for the call). done(arg) from the loop when the registry has been changed, and what is wanted with it. */
-    void (*on_canary)(struct store *s, const struct service_spec *tried,
+    /* A canary was given up: `tried` was wanted, `live` goes on serving (both borrowed for the call). done(arg) from the loop when the registry has been changed, and what is wanted with it. False: nothing is to be changed, and done is not called. */
+    bool (*on_canary)(struct store *s, const struct service_spec *tried,
                       const struct service_spec *live, void (*done)(void *arg), void *arg);
 };
 /* The supervisor itself: `wf supervise`, until nothing is desired. Blocking; returns an exit code. Takes live/serve.lock; 0 at once when another holds it. */

@@ -320,6 +320,9 @@ static int on_row(const struct service_row *row, void *arg)
 
 void supervisor_look(struct supervisor *u)
 {
+    if (u->closing) {
+        return;
+    }
     struct arena *a = arena_new();
     struct err err = {0};
     if (desired_each(u->store, a, on_row, u, &err) < 0) {
@@ -427,6 +430,8 @@ static int open_parts(struct supervisor *u, struct err *err)
 
 static void close_parts(struct supervisor *u)
 {
+    u->closing = true;
+    store_flush(u->store);     /* what is under way ends while we are there */
     control_close(u->control); /* who comes now waits for the next supervisor */
     u->control = NULL;
     if (u->proxy) {

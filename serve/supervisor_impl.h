@@ -140,7 +140,7 @@ struct supervisor {
     struct view *offered;
     uint64_t offered_view;
     struct timer *look_timer;
-    bool looking, ended;
+    bool looking, ended, closing;
     bool expected; /* who started us has not called yet */
     int lock_fd;
     size_t writes;  /* under way */

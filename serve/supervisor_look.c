@@ -152,7 +152,10 @@ static const struct group *best_of(struct service *s, const struct want *w)
 
 static void look_again(void *arg)
 {
-    supervisor_look(arg);
+    struct supervisor *u = arg;
+    u->writes--;
+    supervisor_look(u);
+    supervisor_soon(u);
 }
 
 static void check_canary(struct service *s)
@@ -180,9 +183,11 @@ static void check_canary(struct service *s)
                               "(5xx), more than the %g%% allowed",
                               (unsigned long long)errors, (unsigned long long)requests,
                               s->next->spec.models[0].name, s->next->spec.canary_max_errors * 100);
-        if (s->live && s->sup->options->on_canary) {
-            s->sup->options->on_canary(s->sup->store, &s->next->spec, &s->live->spec, look_again,
-                                       s->sup);
+        bool (*undo)(struct store *, const struct service_spec *, const struct service_spec *,
+                     void (*)(void *), void *) = s->sup->options->on_canary;
+        if (s->live && undo &&
+            undo(s->sup->store, &s->next->spec, &s->live->spec, look_again, s->sup)) {
+            s->sup->writes++;
         }
         service_fail(s, why);
     } else if (over) {

@@ -9,7 +9,7 @@ steps:
   data: {kind: ingest, source: data.csv}
   train:
     kind: train
-    matrix: {bias: [1, 2]}
+    matrix: {bias: [1]}
     run: |
       wc -l < ${{ steps.data.outputs.data }} > ${{ outputs.rows }}
       echo "bias ${{ matrix.bias }}" > ${{ outputs.model }}
@@ -26,9 +26,13 @@ try 2 wf models show
 says 'nothing has been promoted'
 try 2 wf models rollback select
 says 'nothing has been promoted in this store yet'
-try 0 wf run w.yaml --max-parallel 1 --summary run.json
-says 'promoted +select +2: 2 0.2'
-json '[.promotions[] | [.number, .step, .models[].name, .models[].metric, .models[].slug]]' '[[1,"select","train[bias=1]",0.1,"1"],[2,"select","train[bias=2]",0.2,"2"]]' run.json
+try 0 wf run w.yaml --summary run.json
+says 'promoted +select +1: 1 0.1'
+json '[.promotions[] | [.number, .step, .models[].name, .models[].metric, .models[].slug]]' '[[1,"select","train[bias=1]",0.1,"1"]]' run.json
+first=$(jq -r .run run.json)
+sed -i 's/\[1\]/[1, 2]/' w.yaml
+try 0 wf run w.yaml --summary run.json
+json '[.promotions[] | [.number, .models[].name]]' '[[2,"train[bias=2]"]]' run.json
 same "the list" "$(numbers)" '[[2,"current","train[bias=2]"],[1,"past","train[bias=1]"]]'
 for filter in w w/select select; do same "of $filter" "$(wf models "$filter" --json | jq length)" 2; done
 same "so many" "$(wf models -n 1 --json | jq length)" 1
@@ -42,7 +46,7 @@ says "did you mean 'rollback'"
 # --- one ---
 try 0 wf models show select@1 --json
 json '[.number, .models[0].matrix, .models[0].metrics, .models[0].metric]' '[1,{"bias":1},{"acc":0.1,"version":1},0.1]'
-json '.models[0] | [.run, .barred, (.provenance[0] | .step), ([.outputs[].name] | sort)]' "[\"$(wf show --json | jq -r .run)\",false,\"data\",[\"metrics\",\"model\",\"rows\"]]"
+json '.models[0] | [.run, .barred, (.provenance[0] | .step), ([.outputs[].name] | sort)]' "[\"$first\",false,\"data\",[\"metrics\",\"model\",\"rows\"]]"
 json '.models[0].provenance[0].digest' "\"sha256:$(sha256sum <data.csv | cut -c1-64)\""
 file=$(jq -r '.models[0].outputs[] | select(.name == "model") | .file' "$T/.out")
 same "its file" "$(cat "$file")" "bias 1"
@@ -157,6 +161,43 @@ says 'is promoting'
 code=0; wait "$pid" || code=$?
 same "the run goes well" "$code" 0
 same "no other rollback" "$(wf models s/select --json | jq -c '[.[] | select(.reason == "rollback") | .number]')" '[4,3]'
+
+# --- a canary that answers with errors is a rollback too ---
+rm -f go2
+flow c.yaml <<E
+name: c
+steps:
+  train:
+    kind: train
+    matrix: {bias: [1, 2]}
+    run: |
+      i=0
+      [ \${{ matrix.bias }} = 1 ] || until [ -e go\${{ matrix.bias }} ]; do sleep 0.05; i=\$((i + 1)); [ \$i -lt 600 ]; done
+      echo "bias \${{ matrix.bias }}" >\${{ outputs.model }}
+      echo '{"acc": \${{ matrix.bias }}}' >\${{ outputs.metrics }}
+    outputs: {model: model.txt, metrics: m.json}
+  select: {kind: select, from: train, metric: acc, promote: early}
+  serve:
+    kind: serve
+    from: select
+    command: [python3, $T/model.py]
+    ready: /v2/health/ready
+    listen: 127.0.0.1:$port
+    canary: {share: 50%, for: 30s, max_errors: 1%}
+E
+state() { wf models c/select --json | jq -c '.[0] | [.number, .reason, .state, .models[].name]'; }
+background run c.yaml --keep-serving
+check "the first answers" wait_for 20 answers 11
+check "and is live" wait_for 5 is '[1,"early","live","train[bias=1]"]'
+touch go2
+# shellcheck disable=SC2046 # many addresses
+fails() { curl -s --max-time 5 $(yes "http://127.0.0.1:$port/fail" | head -20) >/dev/null; is '[3,"rollback","live","train[bias=1]"]'; }
+check "the second's errors take it away" wait_for 25 fails
+same "the first has gone on" "$(ask)" 11
+kill -TERM "$pid"; code=0; wait "$pid" || code=$?
+same "the run has failed: its last promotion did not stay" "$code" 1
+try 0 wf models c
+says 'train\[bias=2\] of c/select is not promoted again: promotion 2 was rolled back'
 no_process "nothing serves any more" "$T/model.py"
 check_store
 finish
