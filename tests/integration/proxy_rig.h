@@ -36,7 +36,6 @@ struct rig {
     struct rig_look looks[RIG_LOOKS];
     size_t n_looks;
 };
-/* Skips the test where HAProxy is not installed. */
 void rig_open(struct rig *r);
 void rig_close(struct rig *r);
 void rig_open_proxy(struct rig *r);

@@ -6,6 +6,7 @@
 #include "proxy_rig.h"
 
 #include <criterion/criterion.h>
+#include <criterion/hooks.h>
 #include <netinet/in.h>
 #include <signal.h>
 #include <stdio.h>
@@ -640,4 +641,17 @@ Test(proxy, takes_the_newest_of_many_states)
     }
     cr_assert(applied == 4 && refused == 1);
     expect_body(rig.port, "/", "r1\n");
+}
+
+/* Before any test: CTest takes 77 for skipped. */
+ReportHook(PRE_ALL)(struct criterion_test_set *tests)
+{
+    char *version = NULL, *program = proxy_find(&version);
+    (void)tests;
+    if (!program) {
+        puts("SKIP: HAProxy is not installed");
+        exit(77);
+    }
+    free(program);
+    free(version);
 }
