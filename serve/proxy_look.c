@@ -39,7 +39,7 @@ struct row {
     char backend[32];
     uint32_t server;
     bool up;
-    uint32_t sessions, queued;
+    uint32_t sessions, idle, queued;
     uint64_t requests, errors;
 };
 struct table {
@@ -335,6 +335,7 @@ static void end(struct proxy_looking *k, const struct err *err)
                                .server = r->server,
                                .up = r->up,
                                .sessions = r->sessions,
+                               .idle = r->idle,
                                .queued = r->queued,
                                .requests = r->requests,
                                .errors = r->errors};
@@ -353,11 +354,12 @@ static void add_old(struct proxy_looking *k, const struct table *old)
     for (size_t i = 0; i < old->rows.len; i++) {
         struct row r = old->rows.items[i];
         if (old->callers > 0 && r.sessions == 0) {
-            r.sessions = 1;
+            r.sessions = r.idle = 1;
         }
         struct row *have = find_row(&k->table, old->keys.items[i]);
         if (have) {
             have->sessions += r.sessions;
+            have->idle += r.idle;
             have->queued += r.queued;
         } else if (r.sessions > 0) {
             r.up = false;

@@ -62,6 +62,7 @@ static void on_hello(struct peer *p, const json_t *hello)
     struct supervisor *u = p->control->sup;
     const char *run = json_string_value(json_object_get(hello, "run"));
     p->greeted = true;
+    u->expected = false;
     free(p->run);
     p->run = run ? xstrdup(run) : NULL;
     if (run) {

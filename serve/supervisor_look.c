@@ -116,7 +116,8 @@ static void on_look(const struct proxy_look *l, void *arg)
     for (size_t i = 0; i < g->slots.len; i++) {
         struct replica *r = g->slots.items[i]->replica;
         if (r && r->server == l->server) {
-            r->seen_sessions = l->sessions;
+            /* Who is still connected to a service that goes can ask it for nothing more. */
+            r->seen_sessions = g->service->going ? l->sessions - l->idle : l->sessions;
             r->seen_up = l->up;
         }
     }

@@ -2,8 +2,8 @@
 /* A service's phases (switch.h): what each asks for, what ends it, and what is told of it. service_run() may be called at any time and any number of times. */
 #include "base/arena.h"
 #include "base/json.h"
-#include "base/loop.h"
 #include "base/log.h"
+#include "base/loop.h"
 #include "base/mem.h"
 #include "base/units.h"
 #include "cache/store.h"
@@ -145,6 +145,18 @@ static void sweep_groups(struct service *s)
 
 /* --- phases --- */
 
+/* Of what it has, nothing serves (any more). */
+static bool gone(const struct service *s, const struct want *w)
+{
+    for (size_t i = 0; i < s->groups.len; i++) {
+        const struct group *g = s->groups.items[i];
+        if (want_has(w, g) && !g->retired) {
+            return false;
+        }
+    }
+    return w->spec.n_models > 0;
+}
+
 void service_fail(struct service *s, const char *text)
 {
     CLEANUP(cleanup_free) char *why = xstrdup(text); /* it may be a part of what goes now */
@@ -152,7 +164,11 @@ void service_fail(struct service *s, const char *text)
         return;
     }
     free(s->error);
-    s->error = xasprintf("%s%s", why, s->live ? "; the earlier one goes on serving" : "");
+    s->error = xasprintf("%s%s", why,
+                         !s->live ? ""
+                         : s->phase == PHASE_CLEAR || gone(s, s->live)
+                             ? "; the earlier one is started again"
+                             : "; the earlier one goes on serving");
     s->failed_generation = s->next->generation;
     want_drop(s->next);
     s->next = NULL;

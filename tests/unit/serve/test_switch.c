@@ -17,9 +17,9 @@ static enum phase after(enum phase from, const enum switch_event *events, size_t
 
 Test(serve_switch, goes_from_wish_to_rest)
 {
-    cr_assert_eq(AFTER(PHASE_REST, SWITCH_BESIDE, SWITCH_READY, SWITCH_UP, SWITCH_APPLIED,
-                       SWITCH_AGREED),
-                 PHASE_REST);
+    cr_assert_eq(
+        AFTER(PHASE_REST, SWITCH_BESIDE, SWITCH_READY, SWITCH_UP, SWITCH_APPLIED, SWITCH_AGREED),
+        PHASE_REST);
     cr_assert_eq(AFTER(PHASE_REST, SWITCH_INSTEAD, SWITCH_CLEARED, SWITCH_READY, SWITCH_UP),
                  PHASE_MOVE);
     cr_assert_eq(AFTER(PHASE_REST, SWITCH_BESIDE, SWITCH_READY, SWITCH_TRY, SWITCH_GOOD),
