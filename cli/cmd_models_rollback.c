@@ -199,7 +199,8 @@ static int find_followers(struct rollback *r)
     r->followers = arena_calloc(r->arena, r->registry.n_serving + 1, sizeof(*r->followers));
     for (size_t n = 0; n < r->registry.n_serving && code == EXIT_OK; n++) {
         const struct serving *s = &r->registry.serving[n];
-        if (text_eq(s->row.workflow, r->to.workflow) && text_eq(s->select, r->to.step)) {
+        if (!s->over && text_eq(s->row.workflow, r->to.workflow) &&
+            text_eq(s->select, r->to.step)) {
             code = add_follower(r, s, &r->followers[r->n_followers++]);
         }
     }

@@ -26,10 +26,24 @@ static int take_row(const struct service_row *row, void *arg)
     struct service_spec spec;
 
     if (row->wanted && spec_decode(row->wanted, strlen(row->wanted), r->a, &spec, NULL) == 0 &&
-        spec.select) {
-        *vec_push(&r->serving) = (struct serving){.row = *row, .select = spec.select};
+        (spec.select || spec.over)) {
+        *vec_push(&r->serving) =
+            (struct serving){.row = *row, .select = spec.select, .over = spec.over};
     }
     return 0;
+}
+
+/* An aggregate serves what the service under it serves. */
+static void find_selects(struct serving *all, size_t count)
+{
+    for (size_t n = 0; n < count; n++) {
+        for (size_t k = 0; k < count && all[n].over; k++) {
+            if (!all[k].over && text_eq(all[k].row.step, all[n].over) &&
+                text_eq(all[k].row.workflow, all[n].row.workflow)) {
+                all[n].select = all[k].select;
+            }
+        }
+    }
 }
 
 static int take_barred(const struct barred_model *b, void *arg)
@@ -58,6 +72,7 @@ int registry_read(struct store *s, struct arena *a, struct registry *ret, struct
         if (r.serving.len > 0) {
             memcpy(ret->serving, r.serving.items, r.serving.len * sizeof(*ret->serving));
         }
+        find_selects(ret->serving, ret->n_serving);
         if (r.barred.len > 0) {
             memcpy(ret->barred, r.barred.items, r.barred.len * sizeof(*ret->barred));
         }

@@ -16,10 +16,11 @@ struct err;
 struct store;
 struct str;
 
-/* A service whose models a select step chose, and how it stands. */
+/* A service whose models a select step chose, and how it stands; or one that combines the answers of such a service. */
 struct serving {
     struct service_row row;
     const char *select;
+    const char *over; /* the service it combines; NULL: it serves models */
 };
 struct registry {
     struct store *store;
