@@ -184,11 +184,14 @@ steps:
     ready: /v2/health/ready
     listen: 127.0.0.1:$port
     canary: {share: 50%, for: 30s, max_errors: 1%}
+  all: {kind: aggregate, from: serve, method: mean}
 E
 state() { wf models c/select --json | jq -c '.[0] | [.number, .reason, .state, .models[].name]'; }
 background run c.yaml --keep-serving
 check "the first answers" wait_for 20 answers 11
 check "and is live" wait_for 5 is '[1,"early","live","train[bias=1]"]'
+combined() { wf models c/select --json | jq -e '.[0].serving | map(select(.step == "all" and .endpoint != null)) | length == 1'; }
+check "where it is combined is named too" wait_for 10 combined
 touch go2
 # shellcheck disable=SC2046 # many addresses
 fails() { curl -s --max-time 5 $(yes "http://127.0.0.1:$port/fail" | head -20) >/dev/null; is '[3,"rollback","live","train[bias=1]"]'; }
