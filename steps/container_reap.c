@@ -137,7 +137,9 @@ static void on_list(const struct api_reply *reply, void *arg)
     {
         const char *id = json_text(item, "Id");
         const char *run = json_text(json_object_get(item, "Labels"), "wf.run");
-        if (id[0] && !store_is_live(p->store, run)) {
+        /* Replicas of services outlive runs; their supervisor has a record of each (serve/replica.h). */
+        bool serves = strcmp(run, "serve") == 0;
+        if (id[0] && !serves && !store_is_live(p->store, run)) {
             log_debug("container", "removing a container left by run %s", run);
             reap_remove(p->c, id);
         }
