@@ -248,13 +248,18 @@ static void agreed(struct service *s)
 static void on_generation(struct http_call *c, const struct http_response *res, void *arg)
 {
     struct service *s = arg;
+    bool before = s->config_agreed == s->config_written;
     (void)c;
     s->config_call = NULL;
     if (res->status == 200) {
-        s->config_agreed = strtoll(sb_text(&res->body), NULL, 10);
+        char *end;
+        s->config_agreed = strtoll(sb_text(&res->body), &end, 10);
+        s->config_oldest = strtoll(end, NULL, 10);
     }
-    if (s->config_agreed == s->config_written) {
+    if (s->config_agreed == s->config_written && !before) {
         agreed(s);
+    }
+    if (s->config_agreed == s->config_written && s->config_oldest >= s->config_written) {
         return;
     }
     int64_t next = s->config_wait_ms * 3 / 2 + 1;
@@ -269,7 +274,7 @@ static void ask(struct service *s)
     if (!r || r->state != REPLICA_READY || s->config_call) {
         return; /* its next start reads what is written */
     }
-    if (mono_us() - s->config_told_us > TELL_AGAIN_US) {
+    if (s->config_agreed != s->config_written && mono_us() - s->config_told_us > TELL_AGAIN_US) {
         s->config_told_us = mono_us();
         kill(r->pid, SIGHUP);
     }
@@ -286,7 +291,7 @@ static void ask(struct service *s)
 void gateway_begin(struct service *s, const struct replica *r)
 {
     s->config_written = 0; /* another socket */
-    s->config_agreed = 0;
+    s->config_agreed = s->config_oldest = 0;
     write_config(s, r);
 }
 
@@ -339,4 +344,16 @@ bool gateways_agree(const struct service *s)
         }
     }
     return true;
+}
+
+bool gateways_left(const struct service *s)
+{
+    for (size_t i = 0; i < s->sup->services.len; i++) {
+        const struct service *o = s->sup->services.items[i];
+        const struct replica *r = is_over(o, s) ? running(o) : NULL;
+        if (r && r->state == REPLICA_READY && o->config_oldest < o->config_written) {
+            return false;
+        }
+    }
+    return gateways_agree(s);
 }

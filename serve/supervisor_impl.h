@@ -106,9 +106,9 @@ struct service {
     bool written;
 
     /* an aggregate */
-    char *config;           /* path */
-    int64_t config_written; /* number of the configuration; 0: none */
-    int64_t config_agreed;
+    char *config;                         /* path */
+    int64_t config_written;               /* number of the configuration; 0: none */
+    int64_t config_agreed, config_oldest; /* what new requests use, and the oldest under way */
     struct digest config_content;
     struct http_call *config_call;
     struct timer *config_timer;
@@ -210,7 +210,8 @@ void looks_now(struct supervisor *u);  /* once */
 
 /* --- supervisor_gateway.c --- */
 void gateways_sync(struct service *over);        /* its models or replicas changed */
-bool gateways_agree(const struct service *over); /* all of them left what was drained */
+bool gateways_agree(const struct service *over); /* new requests go where they should */
+bool gateways_left(const struct service *over);  /* so do all that are under way */
 void gateway_sync(struct service *aggregate);
 void gateway_begin(struct service *aggregate,
                    const struct replica *r); /* its process is about to start */

@@ -83,8 +83,7 @@ static void mark(struct slot *s, void *arg)
         r->seen_sessions = 0;
         r->seen_up = false;
         /* What is told from now on is true of it as one that gets nothing new. */
-        r->drains =
-            r->drain && view_is_done(s->group->service) && gateways_agree(s->group->service);
+        r->drains = r->drain && view_is_done(s->group->service) && gateways_left(s->group->service);
     }
 }
 
