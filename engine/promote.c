@@ -26,6 +26,7 @@ struct promoter {
     struct candidates candidates;
     bool dirty;  /* to be decided again */
     bool over;   /* the select has ended: what is decided now is final */
+    bool failed; /* …not well: nothing more is decided */
     bool told;   /* the services know that it is final */
     bool busy;   /* models are being placed, or the row is being written */
     bool waited; /* `wait: at_most` has passed */
@@ -318,7 +319,6 @@ static void decide_now(struct promoter *p)
     }
     struct arena *a = arena_new();
     before = incumbents(p);
-    candidates_look(&p->candidates);
     if (choose(&p->candidates, before, p->over, a, &c, &err) < 0) {
         arena_free(a);
         failed(p, err.msg);
@@ -341,7 +341,11 @@ static void decide_now(struct promoter *p)
 void promote_turn(struct run *r)
 {
     for (struct promoter *p = r->promoters; p && !r->stopping; p = p->next) {
-        if (p->dirty && !p->busy && candidates_settled(&p->candidates)) {
+        if (p->failed || p->busy || (!p->dirty && p->candidates.n_fresh == 0) ||
+            !candidates_settled(&p->candidates, p->over)) {
+            continue;
+        }
+        if (candidates_look(&p->candidates) || p->dirty) {
             p->dirty = false;
             decide_now(p);
         }
@@ -371,6 +375,7 @@ static void select_over(struct promoter *p, bool good)
     uint8_t state = r->state.instances[p->instance].state;
 
     p->over = true;
+    p->failed = !good;
     p->dirty = good;
     if (good) {
         candidates_note_all(&p->candidates);
@@ -397,7 +402,6 @@ void promote_over(struct run *r, uint32_t instance)
         for (uint32_t k = 0; good && o->early && !p->over && k < o->n_from; k++) {
             if (o->from[k] == step && takes_part(p)) {
                 candidates_note(&p->candidates, instance);
-                p->dirty = true;
             }
         }
     }
@@ -440,7 +444,7 @@ void promote_release(struct run *r)
 bool promote_busy(const struct run *r)
 {
     for (const struct promoter *p = r->promoters; p; p = p->next) {
-        if (p->busy || p->dirty) {
+        if (p->busy || (!p->failed && (p->dirty || p->candidates.n_fresh > 0))) {
             return true;
         }
     }

@@ -29,6 +29,7 @@ void candidates_open(struct candidates *c, struct run *r, uint32_t select)
 
     *c = (struct candidates){.run = r, .select = select};
     c->first = xcalloc((size_t)o->n_from + 1, sizeof(*c->first));
+    c->asked = xcalloc((size_t)o->n_from + 1, sizeof(*c->asked));
     for (uint32_t k = 0; k < o->n_from; k++) {
         c->n += r->wf->steps[o->from[k]].n_rows;
     }
@@ -47,6 +48,7 @@ void candidates_close(struct candidates *c)
 {
     free(c->all);
     free(c->first);
+    free(c->asked);
     free(c->passed);
     free(c->fresh);
 }
@@ -81,18 +83,44 @@ void candidates_note_all(struct candidates *c)
     }
 }
 
-bool candidates_settled(const struct candidates *c)
+static bool is_stored(const struct candidates *c, uint32_t n)
+{
+    const struct run *r = c->run;
+    uint32_t i = instance_of(c, &c->all[n]);
+
+    if (r->state.instances[i].state == INSTANCE_SUCCEEDED && !r->instances[i].committed) {
+        journal_hurry(r->journal);
+        return false;
+    }
+    return true;
+}
+
+static bool is_asked(const struct candidates *c, uint32_t step)
 {
     const struct run *r = c->run;
 
-    for (uint32_t n = 0; n < c->n; n++) {
-        uint32_t i = instance_of(c, &c->all[n]);
-        uint8_t phase = r->instances[i].phase, state = r->state.instances[i].state;
+    for (uint32_t i = r->plan->first[step]; i < r->plan->first[step + 1]; i++) {
+        uint8_t phase = r->instances[i].phase;
         if (phase == PHASE_TO_ASK || phase == PHASE_ASKING) {
             return false;
         }
-        if (state == INSTANCE_SUCCEEDED && !r->instances[i].committed) {
-            journal_hurry(r->journal);
+    }
+    return true;
+}
+
+bool candidates_settled(const struct candidates *c, bool all)
+{
+    const struct select_options *o = options_of(c);
+
+    for (uint32_t k = 0; k < o->n_from; k++) {
+        bool begun = c->run->instances[c->run->plan->first[o->from[k]]].phase != PHASE_IDLE;
+        if (!c->asked[k] && begun && !is_asked(c, o->from[k])) {
+            return false;
+        }
+        c->asked[k] = c->asked[k] || begun;
+    }
+    for (uint32_t n = 0; all && n < c->n; n++) {
+        if (!is_stored(c, n)) {
             return false;
         }
     }
@@ -133,24 +161,31 @@ static void insert(struct candidates *c, uint32_t n)
     c->n_passed++;
 }
 
-void candidates_look(struct candidates *c)
+bool candidates_look(struct candidates *c)
 {
     struct arena *a = arena_new();
+    uint32_t left = 0, count = c->n_fresh;
 
-    for (uint32_t k = 0; k < c->n_fresh; k++) {
-        struct candidate *it = &c->all[c->fresh[k]];
+    for (uint32_t k = 0; k < count; k++) {
+        uint32_t n = c->fresh[k];
+        struct candidate *it = &c->all[n];
         const struct result *result = run_result(c->run, instance_of(c, it));
+        if (!is_stored(c, n)) {
+            c->fresh[left++] = n;
+            continue;
+        }
         if (!result) {
             continue;
         }
         it->content = model_content(result, c->run->wf->steps[it->step].rows[it->row].name);
         it->passes = select_metric(options_of(c), result->metrics, a, &it->metric);
         if (it->passes) {
-            insert(c, c->fresh[k]);
+            insert(c, n);
         }
     }
-    c->n_fresh = 0;
+    c->n_fresh = left;
     arena_free(a);
+    return left < count;
 }
 
 /* --- barred --- */

@@ -23,6 +23,7 @@ struct candidates {
     struct candidate *all; /* in matrix order */
     uint32_t n;
     uint32_t *first;  /* of each step under `from`: in `all` */
+    bool *asked;      /* of each: all its branches were asked for once */
     uint32_t *passed; /* in `all`: those that pass, best first; of equals in matrix order */
     uint32_t n_passed;
     uint32_t *fresh; /* ended, and not looked at yet */
@@ -34,9 +35,10 @@ void candidates_open(struct candidates *c, struct run *r, uint32_t select);
 void candidates_close(struct candidates *c);
 void candidates_note(struct candidates *c, uint32_t instance); /* it succeeded */
 void candidates_note_all(struct candidates *c);                /* whoever succeeded by now */
-/* Is nobody being asked for, and what succeeded in the store? */
-bool candidates_settled(const struct candidates *c);
-void candidates_look(struct candidates *c); /* at the results of those noted */
+/* Was the cache asked for all branches of the steps that have begun? `all`: and is what succeeded in the store? */
+bool candidates_settled(const struct candidates *c, bool all);
+/* At the results of those noted that are in the store. True: there was one. */
+bool candidates_look(struct candidates *c);
 
 struct choice {
     struct promoted_model *models; /* best first */

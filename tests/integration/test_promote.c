@@ -204,6 +204,21 @@ Test(promote, nobody_passes)
     PROMOTED("");
 }
 
+Test(promote, a_select_that_fails_promotes_nothing_more)
+{
+    static const struct branch odd[] = {{"a", 10, "{\"accuracy\": 0.5}"},
+                                        {"b", 20, "{}"},
+                                        {"c", 30, "{}"},
+                                        {"d", 40, "{\"accuracy\": 0.7}"}};
+    branches(odd, 4);
+    run("1", "promote: early, tolerate: 1");
+    cr_expect_str_eq(rig.status, "failed", "%s", LOG);
+    cr_expect(strcmp(promoted(), "1 a 0.5\n") == 0 || strcmp(promoted(), "1 a 0.5\n2 d 0.7\n") == 0,
+              "%s", LOG);
+    cr_expect_eq(rig_count(&rig, "promotion select 1 early"), 1);
+    cr_expect(strstr(LOG, " final ") == NULL, "%s", LOG);
+}
+
 Test(promote, thresholds_hold_for_each_decision)
 {
     branches(four, 4);
