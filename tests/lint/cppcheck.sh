@@ -6,4 +6,4 @@ command -v cppcheck >/dev/null || { echo "SKIP: cppcheck is not installed"; exit
 cd "$(dirname "$0")/../.."
 exec cppcheck --quiet --error-exitcode=1 --std=c11 --enable=warning,portability --inline-suppr \
     --suppress=missingIncludeSystem --suppress=internalAstError --suppress=ctunullpointer --suppress=uninitvar:workflows/text.c \
-    -I. -D_GNU_SOURCE -DWF_VERSION='"0"' base cache workflows steps engine cli
+    -I. -D_GNU_SOURCE -DWF_VERSION='"0"' base cache workflows steps serve engine cli
