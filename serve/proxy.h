@@ -82,7 +82,7 @@ struct proxy_look {
         up; /* its last check has passed (an unchecked one is not up); of a backend: it has a server */
     uint32_t
         sessions; /* in flight, over all workers. One that a reload left behind counts at least 1 as long as callers are connected to it: they may send one more request, which goes where it went */
-    uint32_t idle;   /* of sessions: what counts for callers' connections alone */
+    uint32_t idle;             /* of sessions: what counts for callers' connections alone */
     uint32_t queued;           /* waiting requests */
     uint64_t requests, errors; /* answers since proxy_open(), over reloads; and of them 5xx */
 };

@@ -164,8 +164,7 @@ Test(serve_spec, what_is_not_ours_is_refused)
         "{\"workflow\":\"w\",\"step\":\"s\",\"balance\":99}",
         "{\"workflow\":\"w\",\"step\":\"s\",\"replicas\":-1}",
         "{\"workflow\":\"w\",\"step\":\"s\",\"models\":{}}",
-        "{\"workflow\":\"w\",\"step\":\"s\",\"models\":[{\"name\":\"a\",\"content\":\"sha256:1\"}]"
-        "}",
+        "{\"workflow\":\"w\",\"step\":\"s\",\"models\":[{\"content\":\"sha256:1\"}]}",
         "{\"workflow\":\"w\",\"step\":\"s\",\"models\":[1]}",
         "{\"workflow\":\"w\",\"step\":\"s\"",
     };
