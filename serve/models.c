@@ -16,6 +16,7 @@
 
 #include <dirent.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -34,6 +35,33 @@ char *models_path(const struct store *s, const struct result_output *o)
     return store_path(s, below);
 }
 
+static int sync_one(const char *path, const char *rel, const struct stat *st, void *arg,
+                    struct err *err)
+{
+    (void)rel;
+    (void)arg;
+    if (!S_ISREG(st->st_mode) && !S_ISDIR(st->st_mode)) {
+        return 0;
+    }
+    CLEANUP(cleanup_close) int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+    if (fd < 0 || fsync(fd) != 0) {
+        return err_set(err, ERR_IO, errno, "cannot bring %s to disk", path);
+    }
+    return 0;
+}
+
+/* What is there is whole, also after the power failed: what it holds is on disk before it has its name. */
+static int sync_all(const char *path, struct err *err)
+{
+    struct stat st;
+
+    if (lstat(path, &st) != 0) {
+        return err_set(err, ERR_IO, errno, "cannot look at %s", path);
+    }
+    int rc = S_ISDIR(st.st_mode) ? fs_walk(path, sync_one, NULL, err) : 0;
+    return rc < 0 ? rc : sync_one(path, "", &st, NULL, err);
+}
+
 int models_place(struct store *s, const struct result_output *o, char **ret_path, struct err *err)
 {
     CLEANUP(cleanup_free) char *folder = store_path(s, "models");
@@ -48,6 +76,7 @@ int models_place(struct store *s, const struct result_output *o, char **ret_path
         rc = rc < 0
                  ? rc
                  : objects_place(s, &o->digest, o->kind, o->executable, PLACE_HOST, partial, err);
+        rc = rc < 0 ? rc : sync_all(partial, err);
         if (rc == 0 && rename(partial, path) != 0 && lstat(path, &st) != 0) {
             rc = err_set(err, ERR_IO, errno, "cannot put a model at %s", path);
         }
