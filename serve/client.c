@@ -246,7 +246,7 @@ int serve_client_open(const struct serve_client_options *o, struct serve_client 
 
 void serve_client_look(struct serve_client *c)
 {
-    if (c->line) {
+    if (c && c->line) {
         line_send(c->line, "{\"look\":true}", strlen("{\"look\":true}"));
     } /* else the hello brings a look with it */
 }

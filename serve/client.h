@@ -41,7 +41,7 @@ struct serve_client_options {
  * ERR_NOT_FOUND: HAProxy is not installed, and how to get it. Connecting itself goes on in the background. */
 int serve_client_open(const struct serve_client_options *o, struct serve_client **ret,
                       struct err *err);
-/* What is wanted has been committed: look at it. */
+/* What is wanted has been committed: look at it. NULL (none could be opened) is fine. */
 void serve_client_look(struct serve_client *c);
 void serve_client_close(struct serve_client *c);
 /* Is a supervisor alive? Without starting one. */
