@@ -3,6 +3,7 @@
  *   supervisor.c          its life: the lock, rows, runs that are gone, the end
  *   supervisor_control.c  clients
  *   supervisor_service.c  a service's phases (switch.h)
+ *   supervisor_publish.c  what is told of it
  *   supervisor_group.c    the replicas of one model: how many, started again
  *   supervisor_view.c     what HAProxy is to know
  *   supervisor_look.c     what HAProxy tells: who is up, who still has requests, canaries, scaling
