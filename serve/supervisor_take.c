@@ -59,6 +59,11 @@ void service_unsave(struct service *s)
 {
     CLEANUP(cleanup_free) char *path = file_of(s);
     unlink(path);
+    if (s->config) { /* of its gateway */
+        CLEANUP(cleanup_free) char *script = xasprintf("%s.script", s->config);
+        unlink(s->config);
+        unlink(script);
+    }
 }
 
 static bool read_key(const json_t *o, struct digest *ret)
@@ -180,7 +185,7 @@ static int take_record(const struct replica_record *rec, void *arg)
 static int take_row(const struct service_row *row, void *arg)
 {
     struct supervisor *u = arg;
-    if (row->wanted || row->state != SERVICE_DOWN) {
+    if (row->wanted || row->state != SERVICE_DOWN || row->state_generation != row->generation) {
         struct service *s = service_new(u, row);
         if (s->wanted) {
             take_file(s);
