@@ -9,7 +9,7 @@ stop_server() { [ -z "$server" ] || kill "$server" 2>/dev/null; server=; }
 trap 'stop_server; cleanup' EXIT
 ask() { local path=$1; shift; curl -sS -o "$T/.out" -w '%{http_code}' --max-time 20 --unix-socket s "http://x$path" "$@" 2>"$T/.err" || true; }
 asked() { local want=$1 got; shift; got=$(ask "$@"); same "$1 answers" "$got" "$want"; }
-start() { fashion-serve --model "$1.bin" --name "$1" --listen s >log 2>&1 & server=$!; wait_for 10 test -S s || { cat log >&2; exit 1; }; }
+start() { fashion-serve --model "$1.bin" --name "$1" --listen s >log 2>&1 & server=$!; wait_for 10 curl -s -o .live --unix-socket s http://x/v2/health/live || { cat log >&2; exit 1; }; }
 
 try 0 fashion-ingest --from raw --to data
 for kind in softmax mlp forest knn; do
