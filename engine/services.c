@@ -714,6 +714,7 @@ static void begin_end(struct services *all)
                 true; /* from an earlier `wf run --keep-serving`: goes on with what is promoted now */
         } else {
             s->ending = true;
+            s->ended = !all->client; /* nobody was there to start it */
             s->down = true;
             s->busy = true;
             r->publishing++;

@@ -220,6 +220,14 @@ int serve_client_open(const struct serve_client_options *o, struct serve_client 
 {
     CLEANUP(cleanup_free) char *version = NULL;
     CLEANUP(cleanup_free) char *haproxy = proxy_find(&version);
+    const char *named = getenv("WF_HAPROXY");
+    if (!haproxy && named && *named) {
+        return err_set(
+            err, ERR_NOT_FOUND, 0,
+            "serving needs HAProxy, which is not installed where WF_HAPROXY says ('%s'); "
+            "correct it, or unset it to use the one in PATH",
+            named);
+    }
     if (!haproxy) {
         return err_set(
             err, ERR_NOT_FOUND, 0,
