@@ -703,6 +703,50 @@ Test(serve_supervisor, the_first_request_waits_for_the_first_replica)
     cr_assert_eq(starts("starts"), 2);
 }
 
+/* --- canaries --- */
+
+/* Requests until the service stands so. */
+static void load_until(struct expected *e, const char *path)
+{
+    int64_t until = mono_us() + INT64_C(1000) * WAIT_MS;
+    while (!is_so(e) && mono_us() < until) {
+        get(e->id, path);
+    }
+    cr_assert(is_so(e), "%s", sb_text(&t.notes));
+}
+
+static void try_canary(const char *path, enum service_state state)
+{
+    struct spec_model a = model("a", 1), b = model("b", 2);
+    struct service_spec s = serve(&a, 1);
+    s.canary_share = 0.5;
+    s.canary_for_ms = 1500;
+    s.canary_max_errors = 0.1;
+    struct write_wish p = want(&s);
+    expect_state(p.id, 1, SERVICE_LIVE);
+    s.models = &b;
+    s.promotion = 2;
+    want(&s);
+    expect_state(p.id, 2, SERVICE_SWITCHING);
+    struct expected e = {p.id, 2, state};
+    load_until(&e, path);
+}
+
+Test(serve_supervisor, a_good_canary_gets_all_requests)
+{
+    try_canary("/v2/health/ready", SERVICE_LIVE);
+    cr_assert_eq(t.rows[1].live_promotion, 2);
+    cr_assert_eq(bias_of(1, "b"), 2);
+}
+
+Test(serve_supervisor, a_bad_canary_is_rolled_back)
+{
+    try_canary("/fail", SERVICE_FAILED);
+    cr_assert(strstr(t.rows[1].error, "canary"), "%s", t.rows[1].error);
+    cr_assert_eq(t.rows[1].live_promotion, 1);
+    cr_assert_eq(bias_of(1, "a"), 1);
+}
+
 /* --- gateways --- */
 
 static double infer(int64_t id, const char *name)
