@@ -36,11 +36,13 @@ struct service {
     bool first_told, told; /* followers were let go */
     bool ended;            /* the row says that it is down, or somebody else's */
     bool ending;
+    bool was_kept; /* before this run took it over */
     const struct promotion *promotion; /* the promoter's; NULL: none yet */
     /* What is wanted. */
     int64_t id, generation; /* 0: nothing yet */
     uint32_t number;        /* of the promotion */
     char *endpoint;
+    char *why; /* it failed to get ready, while another promotion may come */
     uint32_t live_promotion;
     int64_t since_us;
     /* While busy: */
@@ -337,8 +339,10 @@ static void on_row(struct service *s, const struct service_row *row)
         if (s->final || model_of(s)->aggregate) {
             fail(s, row->error ? row->error : "the service did not get ready");
         } else {
-            emit_warning(r, s->instance,
-                         row->error ? row->error : "the promoted models did not get ready");
+            s->failed = true; /* for good, should no other promotion come */
+            free(s->why);
+            s->why = xstrdup(row->error ? row->error : "the promoted models did not get ready");
+            emit_warning(r, s->instance, s->why);
         }
     } else if (row->state == SERVICE_DOWN && s->live) {
         s->live = false;
@@ -520,7 +524,10 @@ static void build(struct service *s, const struct question *q)
         fail(s, err.msg);
         return;
     }
-    s->spec.keep = r->o.keep_serving || is_kept(s);
+    if (s->generation == 0) {
+        s->was_kept = is_kept(s);
+    }
+    s->spec.keep = r->o.keep_serving || s->was_kept;
     s->number = s->spec.promotion;
     started(s);
     post(s);
@@ -639,7 +646,7 @@ void services_promoted(struct run *r, uint32_t select, const struct promotion *p
         s->promotion = p;
         s->final = final;
         if (same && s->failed && final) {
-            fail(s, "the promoted models did not get ready");
+            fail(s, s->why ? s->why : "the promoted models did not get ready");
         } else if (same) {
             settle(s);
         } else {
@@ -709,7 +716,7 @@ static void begin_end(struct services *all)
             s->ended = true;
         } else if (r->o.keep_serving && !r->cancelled) {
             s->ended = true;
-        } else if (is_kept(s)) {
+        } else if (s->was_kept && is_kept(s)) {
             s->ended =
                 true; /* from an earlier `wf run --keep-serving`: goes on with what is promoted now */
         } else {
@@ -846,6 +853,7 @@ void services_close(struct run *r)
             arena_free(s->arena);
         }
         free(s->endpoint);
+        free(s->why);
         free(s);
     }
     free(take_ptr(r->services));

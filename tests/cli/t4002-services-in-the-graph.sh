@@ -64,6 +64,24 @@ try 1 wf run bad.yaml
 check "not used" test ! -e used
 same "use" "$(because use)" "both was cancelled"
 check "its own words are told" grep -q "the model file is corrupt" .err .out
+# An early promotion that failed is the last one too, when the choice stays as it is.
+flow early.yaml <<E
+steps:
+  train:
+    kind: train
+    matrix: {score: [2, 1]}
+    run: |
+      i=0
+      [ \${{ matrix.score }} = 2 ] || until grep -q "did not\\|corrupt" run.log; do sleep 0.05; i=\$((i + 1)); [ \$i -lt 400 ]; done
+      echo corrupt >\${{ outputs.model }}
+      echo '{"score": \${{ matrix.score }}}' >\${{ outputs.metrics }}
+    outputs: {model: model.txt, metrics: metrics.json}
+    cache: false
+  select: {kind: select, from: train, metric: score, promote: early}
+  serve: {kind: serve, from: select, command: [python3, "$MODEL"]}
+E
+wf run early.yaml >run.log 2>&1 && fail "it succeeded"
+check "and ends" grep -q "failed    serve: .*corrupt" run.log
 # Nothing is chosen, so nothing is served.
 sed -i 's/metric: score, /metric: score, at_least: 5, /' bad.yaml
 try 1 wf run bad.yaml
