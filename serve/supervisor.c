@@ -289,12 +289,23 @@ static struct service *by_id(struct supervisor *u, int64_t id)
     return NULL;
 }
 
+/* A run whose service ended before anybody looked, or before the run could listen, waits for this. */
+static void tell_down(struct supervisor *u, const struct service_row *row)
+{
+    CLEANUP(sb_done) struct str text = {0};
+    if (row->state == SERVICE_DOWN && row->run && control_has_run(u->control, row->run)) {
+        wire_state(row, &text);
+        control_tell(u->control, text.data, text.len);
+    }
+}
+
 static int on_row(const struct service_row *row, void *arg)
 {
     struct supervisor *u = arg;
     struct service *s = by_id(u, row->id);
     struct err err = {0};
     if (!s && !row->wanted) {
+        tell_down(u, row);
         return 0;
     }
     if (!s) {
