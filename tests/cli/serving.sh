@@ -4,7 +4,7 @@
 PATH=$PATH:/usr/sbin
 command -v haproxy >/dev/null || skip "haproxy is not installed"
 cp "${WF_SOURCE:?}/tests/servers/model.py" .
-pid= url=
+pid='' url=''
 free_port() { python3 -c 'import socket; s=socket.socket(); s.bind(("127.0.0.1",0)); print(s.getsockname()[1])'; }
 supervisor() { pgrep -f -- "supervise --store $WF_STORE\$"; }
 no_supervisor() { [ -z "$(supervisor)" ]; }

@@ -420,6 +420,26 @@ Test(base_child, group_has_the_grace_after_its_leader)
     child_free(c);
 }
 
+static void on_exit_freed(const struct child_exit *how, void *arg)
+{
+    struct child **c = arg;
+    child_free(*c);
+    *c = NULL;
+    cr_assert_eq(how->exit_code, 7);
+    loop_stop(loop);
+}
+
+Test(base_child, how_it_ended_can_be_read_after_it_was_freed)
+{
+    struct err err = {0};
+    struct child *c = NULL;
+    const char *argv[] = {"sh", "-c", "exit 7", NULL};
+    struct child_spec spec = shell(argv);
+    cr_assert_eq(child_spawn(loop, &spec, on_exit_freed, &c, &c, &err), 0, "%s", err.msg);
+    loop_run(loop);
+    cr_assert_null(c);
+}
+
 Test(base_child, free_ends_what_runs)
 {
     struct seen seen = {0};
