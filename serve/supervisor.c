@@ -23,7 +23,7 @@
 #include <unistd.h>
 
 enum {
-    STOP_GRACE_MS = 5000,
+    STOP_GRACE_MS = 1000,  /* nothing is served any more */
     FIRST_CALL_MS = 10000, /* who started us has so long to say what for */
     HOLD_MS = 60000,       /* a request that waits for the first replica */
     DRAIN_LIMIT_MS = 10000,

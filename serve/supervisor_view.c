@@ -31,6 +31,12 @@ static struct want *routed(const struct service *s)
     return s->phase == PHASE_MOVE && s->next ? s->next : s->live;
 }
 
+/* Not when it failed and nothing of it serves. */
+static bool listens(const struct service *s)
+{
+    return s->wanted && (s->live || s->next || s->failed_generation != s->wanted->generation);
+}
+
 static const char *host_of(const struct service_spec *spec)
 {
     return spec->listen.host ? spec->listen.host : "127.0.0.1";
@@ -125,7 +131,7 @@ static struct view *build(const struct service *s)
     struct view *v = arena_alloc(a, sizeof(*v));
     const struct want *by = routed(s), *listen = by ? by : s->wanted;
     v->arena = a;
-    if (s->wanted && listen) {
+    if (listens(s) && listen) {
         const struct service_spec *spec = &listen->spec;
         v->listens = true;
         v->service = (struct proxy_service){.id = s->id,
@@ -184,7 +190,7 @@ static int choose_port(struct service *s, struct err *err)
     const struct want *w = routed(s) ? routed(s) : s->wanted;
     uint16_t asked = w ? w->spec.listen.port : 0;
     bool listening = s->accepted && s->accepted->listens;
-    if (!w) {
+    if (!w || !listens(s)) {
         return 0;
     }
     if (asked) {
