@@ -20,6 +20,8 @@
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/inotify.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 enum {
@@ -27,6 +29,7 @@ enum {
     FIRST_CALL_MS = 10000, /* who started us has so long to say what for */
     HOLD_MS = 60000,       /* a request that waits for the first replica */
     DRAIN_LIMIT_MS = 10000,
+    REMOVED_GRACE_MS = 1000,
 };
 
 /* --- services --- */
@@ -402,6 +405,55 @@ static void on_term(int signum, void *arg)
     _exit(0);
 }
 
+/* --- the store is removed --- */
+
+static void on_time_to_end(void *arg)
+{
+    struct supervisor *u = arg;
+    u->ended = true;
+    loop_stop(u->loop);
+}
+
+/* Nothing can be written or read any more: what runs is ended, and nobody is told. */
+static void on_lock(int events, void *arg)
+{
+    struct supervisor *u = arg;
+    struct stat st;
+    char buf[4096];
+    (void)events;
+    (void)!read(u->inotify_fd, buf, sizeof(buf));
+    if (u->end_timer || fstat(u->lock_fd, &st) != 0 || st.st_nlink > 0) {
+        return;
+    }
+    supervisor_log("the store %s was removed: everything is ended", store_dir(u->store));
+    for (size_t i = 0; i < u->services.len; i++) {
+        struct service *s = u->services.items[i];
+        for (size_t k = 0; k < s->groups.len; k++) {
+            group_retire(s->groups.items[k]);
+        }
+    }
+    for (size_t i = 0; i < u->services.len; i++) {
+        struct service *s = u->services.items[i];
+        for (size_t k = 0; k < s->groups.len; k++) {
+            struct group *g = s->groups.items[k];
+            for (size_t n = 0; n < g->slots.len; n++) {
+                replica_stop(g->slots.items[n]->replica, REMOVED_GRACE_MS);
+            }
+        }
+    }
+    u->end_timer = timer_new(u->loop, on_time_to_end, u);
+    timer_start(u->end_timer, 2 * (int64_t)REMOVED_GRACE_MS, 0);
+}
+
+static void watch_store(struct supervisor *u)
+{
+    CLEANUP(cleanup_free) char *path = store_path(u->store, "live/" SERVE_LOCK);
+    u->inotify_fd = inotify_init1(IN_CLOEXEC | IN_NONBLOCK);
+    if (u->inotify_fd >= 0 && inotify_add_watch(u->inotify_fd, path, IN_ATTRIB) >= 0) {
+        u->lock_watch = watch_new(u->loop, u->inotify_fd, WATCH_READ, on_lock, u);
+    }
+}
+
 /* --- the beginning --- */
 
 static int say_where(struct supervisor *u, struct err *err)
@@ -464,6 +516,11 @@ static void close_parts(struct supervisor *u)
     }
     http_close(u->ground.http);
     timer_free(u->look_timer);
+    timer_free(u->end_timer);
+    watch_free(u->lock_watch);
+    if (u->inotify_fd >= 0) {
+        close(u->inotify_fd);
+    }
     loop_idle_free(u->idle);
     if (u->ended && u->run_dir) {
         fs_remove_tree(u->run_dir, NULL);
@@ -476,7 +533,8 @@ int supervise(const struct supervise_options *o)
 {
     struct store *s = o->store;
     struct loop *l = o->loop;
-    struct supervisor u = {.loop = l, .store = s, .options = o, .lock_fd = -1, .expected = true};
+    struct supervisor u = {
+        .loop = l, .store = s, .options = o, .lock_fd = -1, .inotify_fd = -1, .expected = true};
     struct err err = {0};
     if (store_live(s, SERVE_LOCK, &u.lock_fd, &err) < 0) {
         if (err.code == ERR_BUSY) {
@@ -494,6 +552,7 @@ int supervise(const struct supervise_options *o)
     } else {
         struct timer *first = timer_new(l, on_first_call, &u);
         timer_start(first, FIRST_CALL_MS, 0);
+        watch_store(&u);
         watch_runs(&u);
         supervisor_soon(&u);
         loop_run(l);

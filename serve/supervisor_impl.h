@@ -33,6 +33,7 @@ struct loop_idle;
 struct service;
 struct store;
 struct timer;
+struct watch;
 
 /* A wish, decoded; shared by those who go by it. */
 struct want {
@@ -143,7 +144,9 @@ struct supervisor {
     struct timer *look_timer;
     bool looking, ended, closing;
     bool expected; /* who started us has not called yet */
-    int lock_fd;
+    int lock_fd, inotify_fd;
+    struct watch *lock_watch; /* is the store still there? */
+    struct timer *end_timer;
     size_t writes;  /* under way */
     size_t orphans; /* that are being ended */
 };

@@ -540,7 +540,10 @@ static void kill_supervisor(void)
     pid_t pid = supervisor_pid();
     cr_assert_gt(pid, 0);
     kill(pid, SIGKILL);
-    memset(t.rows, 0, sizeof(t.rows));
+    for (size_t i = 0; i < SERVICES_MAX; i++) { /* what was told before counts no more */
+        t.rows[i].state = SERVICE_STARTING;
+        t.rows[i].state_generation = -1;
+    }
 }
 
 static bool has_five_starts(void *arg)
@@ -570,6 +573,24 @@ Test(serve_supervisor, a_killed_supervisor_is_followed_by_one_that_adopts_all)
     down(p.id);
     expect_state(p.id, 0, SERVICE_DOWN);
     cr_assert_eq(starts("starts"), 5);
+}
+
+Test(serve_supervisor, a_store_that_is_removed_takes_its_services_along)
+{
+    struct spec_model m = model("m", 1);
+    struct service_spec s = serve(&m, 1);
+    struct write_wish p = want(&s);
+    struct err err;
+    expect_state(p.id, 1, SERVICE_LIVE);
+    pid_t pid = pid_of(p.id, "m"), supervisor = supervisor_pid();
+    serve_client_close(
+        t.client); /* which would start another supervisor, and make the store again */
+    t.client = NULL;
+    CLEANUP(cleanup_free) char *store = xasprintf("%s/store", t.dir);
+    cr_assert_eq(fs_remove_tree(store, &err), 0);
+    expect_dead(pid);
+    expect_dead(supervisor);
+    memset(t.rows, 0, sizeof(t.rows));
 }
 
 Test(serve_supervisor, killed_while_it_switches_it_goes_on)
