@@ -375,7 +375,7 @@ static void settle_alike(struct dry *d, uint32_t i, enum dry_verdict verdict,
     const char *blind;
 
     if (verdict == DRY_UNDECIDED && step_is_service(&d->wf->steps[d->plan->instances[i].step])) {
-        settle(d, i, DRY_RUN, "a service: it is up while the run lasts");
+        settle(d, i, DRY_RUN, "it is a service, up while the run lasts");
         return;
     }
     if (verdict == DRY_UNDECIDED && runs_anyway(d, i, &blind)) {
@@ -438,7 +438,7 @@ static void decide_step(struct dry *d, uint32_t step)
         if (all) {
             settle_alike(d, i, verdict, &wait);
         } else if (step_is_service(&d->wf->steps[step])) {
-            settle(d, i, DRY_RUN, "a service: it is up while the run lasts");
+            settle(d, i, DRY_RUN, "it is a service, up while the run lasts");
         } else if (!condition_false(d, i) && !ask(d, i, &p)) {
             *vec_push(&waiting) = p;
         }

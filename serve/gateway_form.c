@@ -286,6 +286,9 @@ static int read_member(struct reader *r, struct slice key, const char *list, boo
         if (f->id.data) {
             return twice(r, "id");
         }
+        if (scan_kind(&r->s) == SCAN_NULL) { /* as many servers write that there is none */
+            return scan_value(&r->s, NULL) ? 0 : unreadable(r);
+        }
         if (scan_kind(&r->s) != SCAN_STRING) {
             return err_set(r->err, ERR_INVALID, 0, "\"id\" is not a string");
         }

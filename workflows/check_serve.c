@@ -31,6 +31,11 @@ static void check_serve_from(struct loader *l, const struct step *s, const struc
         diag_error(l->d, facts_place(s, f, "address"), "bad-value",
                    "step '%s' insists on port %u: it can serve one model, and '%s' keeps %u",
                    s->name, s->serve->fixed_port, chosen->name, chosen->select->top);
+    } else if (s->serve->scales && s->serve->scale_min == 0 && chosen->select->top > 1) {
+        diag_error(l->d, facts_place(s, f, "scale"), "bad-value",
+                   "only a service of one model scales from zero, and '%s' keeps %u", chosen->name,
+                   chosen->select->top);
+        diag_hint(l->d, "write min: 1, or top: 1 in step '%.60s'", chosen->name);
     }
 }
 
@@ -46,6 +51,14 @@ static void check_online(struct loader *l, struct step *s, const struct step_fac
                        "step '%s' combines the answers of one serve step, and names %u steps",
                        s->name, o->n_from);
         return;
+    }
+    if (from->serve != NULL && from->serve->scales && from->serve->scale_min == 0) {
+        diag_error(l->d, at, "bad-value",
+                   "step '%s' asks the models of '%s' itself, so that one of each must be there: "
+                   "'%s' scales from zero",
+                   s->name, from->name, from->name);
+        diag_hint(l->d, "write min: 1 there; from zero is for callers of '%.60s' itself",
+                  from->name);
     }
     const struct step *chosen = from->serve != NULL ? select_of(l, from) : NULL;
     uint32_t models = chosen != NULL ? chosen->select->top : 1;

@@ -46,7 +46,7 @@ same "promotions" "$(wf models --json | jq -c '[.[].number]')" "[3,2,1]"
 same "status" "$(wf show --json | jq -r '.steps[] | select(.name == "serve") | .status')" succeeded
 no_process "nothing serves any more" "$MODEL"
 try 0 wf plan w.yaml
-says "serve +a service: it is up while the run lasts"
+says "serve +it is a service, up while the run lasts"
 
 # The last promotion does not get ready: the step fails, what needs it is skipped.
 flow bad.yaml <<E
