@@ -15,6 +15,7 @@ end_all() {
     local p
     [ -n "$pid" ] && kill "$pid" 2>/dev/null
     for p in $(supervisor) $(servers); do kill -9 "$p" 2>/dev/null; done
+    for p in $(pgrep -x haproxy); do case $(readlink "/proc/$p/cwd") in "$T"/*) kill -9 "$p" ;; esac; done
     cleanup
 }
 trap end_all EXIT
