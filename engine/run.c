@@ -48,6 +48,9 @@ static void init_steps(struct run *r)
         } else {
             *(m->finally ? &r->open_finally : &r->open_main) += st->open;
         }
+        for (uint32_t k = 0; m->select && k < m->select->n_from; k++) {
+            r->steps[m->select->from[k]].candidate = true;
+        }
         if (m->select && m->select->early) {
             promote_open(r, s);
         } else if (m->serve && m->serve->from != NONE) {

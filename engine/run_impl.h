@@ -82,6 +82,7 @@ struct step_state {
         bad; /* the branch that failed untolerated, or that everything bad above comes from; NONE */
     bool fail_fast; /* a branch failed, the others are cancelled */
     bool tolerant;  /* only a select reads it */
+    bool candidate; /* a select chooses from it */
     bool ready;     /* a service whose followers were let go */
 };
 

@@ -8,6 +8,7 @@
 #include "base/mem.h"
 #include "base/str.h"
 #include "engine/run_impl.h"
+#include "steps/aggregate.h"
 
 #include <string.h>
 
@@ -333,6 +334,30 @@ static void note_bad(const struct run *r, struct step_state *s, uint32_t instanc
     }
 }
 
+/* A candidate that no select can rank is left out there; it is told here, while others still train. */
+static void judge_candidate(struct run *r, uint32_t instance)
+{
+    uint32_t step = r->plan->instances[instance].step;
+    const struct result *result = NULL;
+
+    for (uint32_t k = r->plan->follower_start[step]; k < r->plan->follower_start[step + 1]; k++) {
+        const struct step *f = &r->wf->steps[r->plan->followers[k]];
+        bool from = false;
+        for (uint32_t n = 0; f->select && n < f->select->n_from && !from; n++) {
+            from = f->select->from[n] == step;
+        }
+        result = from && !result ? run_result(r, instance) : result;
+        CLEANUP(cleanup_free)
+        char *why = from && result ? select_unusable(f->select, result->metrics) : NULL;
+        if (why) {
+            CLEANUP(cleanup_free)
+            char *text = xasprintf("%s leaves out %s, which %s", f->name,
+                                   r->plan->instances[instance].name, why);
+            emit_warning(r, instance, text);
+        }
+    }
+}
+
 void sched_over(struct run *r, uint32_t instance)
 {
     const struct instance_status *st = &r->state.instances[instance];
@@ -343,6 +368,9 @@ void sched_over(struct run *r, uint32_t instance)
         return;
     }
     r->instances[instance].phase = PHASE_OVER;
+    if (s->candidate && succeeded(r, instance)) {
+        judge_candidate(r, instance);
+    }
     switch (st->state) {
     case INSTANCE_FAILED:
     case INSTANCE_LOST:

@@ -32,6 +32,8 @@ int select_choose(const struct world *w, const struct instance_ref *i, const str
 /* The metric of a candidate with these metrics (a JSON object; NULL: none). False: it has no usable one, or one beyond the thresholds. `a`: for what is read on the way. */
 bool select_metric(const struct select_options *o, const char *metrics, struct arena *a,
                    double *ret);
+/* Why a candidate with these metrics counts as failed ("has no metric 'accuracy', only acc, loss"), owned by the caller; NULL: it does not. */
+char *select_unusable(const struct select_options *o, const char *metrics);
 /* Combines documents (JSON texts, in order) by a method other than best. `names` are for messages. Pure; any thread. */
 int aggregate_combine(enum method method, const struct slice *documents, const char *const *names,
                       size_t count, struct str *out, struct err *err);

@@ -304,3 +304,29 @@ bool select_metric(const struct select_options *o, const char *metrics, struct a
     *ret = v->number;
     return true;
 }
+
+char *select_unusable(const struct select_options *o, const char *metrics)
+{
+    CLEANUP(sb_done) struct str names = {0};
+    struct arena *a = arena_new();
+    struct value all = {0};
+    char *why = NULL;
+
+    if (!metrics || value_parse_json(metrics, strlen(metrics), a, &all, NULL) != 0 ||
+        all.type != VALUE_OBJECT) {
+        why = xasprintf("has no metrics");
+    } else {
+        const struct value *v = find_metric(&all, o->metric);
+        for (uint32_t n = 0; n < all.count && n < 20; n++) {
+            sb_printf(&names, "%s%.*s", n > 0 ? ", " : "", (int)all.keys[n].len, all.keys[n].data);
+        }
+        if (!v) {
+            why = xasprintf("has no metric '%s', only %s", o->metric,
+                            all.count > 0 ? sb_text(&names) : "an empty list");
+        } else if (!usable(v)) {
+            why = xasprintf("has a metric '%s' that is no finite number", o->metric);
+        }
+    }
+    arena_free(a);
+    return why;
+}

@@ -74,6 +74,20 @@ E
 try 1 wf run branch.yaml
 check_status s succeeded
 for x in 'use[rank=0]' metrics last; do same "why $x" "$(because "$x")" "t[m=forest] failed"; done
+# Whom nobody can rank is named while others still train.
+flow left.yaml <<'E'
+steps:
+  t:
+    kind: train
+    matrix: {m: ['{"acc": 1}', '{"acc": "x"}', '{"loss": 1}', '{"acc": 1e999}']}
+    command: [sh, -c, 'echo "$1" >"$2"', x, "${{ matrix.m }}", "${{ outputs.metrics }}"]
+    outputs: {metrics: m.json}
+  s: {kind: select, from: t, metric: acc}
+E
+try 0 wf run left.yaml
+says "s leaves out .*x.*, which has a metric 'acc' that is no finite number"
+says "s leaves out .*loss.*, which has no metric 'acc', only loss"
+says_not "s leaves out [^,]*acc...1\}"
 flow bad.yaml <<'E'
 steps: {t: {kind: train, run: 'echo "[1]" > ${{ outputs.metrics }}', outputs: {metrics: m}}}
 E
