@@ -8,7 +8,7 @@ started=()
 end_all() { local p; for p in "${started[@]}"; do kill -9 "$p" 2>/dev/null; done; wait 2>/dev/null; grep -ahE 'Sanitizer|runtime error' "$T/gateway.log" 2>/dev/null; rm -rf "$S"; cleanup; }
 trap end_all EXIT
 # model NAME [OPTION…]: a model server on $S/NAME; its pid is in $model
-model() { local name=$1; shift; "$OIP" "$S/$name" "$@" & model=$!; started+=("$model"); wait_for 5 curl -s -o /dev/null --unix-socket "$S/$name" http://x/v2/health/live || fail "model server $name does not start"; }
+model() { local name=$1; shift; "$OIP" "$S/$name" "$@" & model=$!; started+=("$model"); wait_for 5 python3 -c 'import socket, sys; socket.socket(socket.AF_UNIX).connect(sys.argv[1])' "$S/$name" || fail "model server $name does not start"; }
 # member NAME RANK [SOCKET…]: a member's JSON; without sockets its own
 member() {
     local name=$1 metric=$2 r; shift 2
