@@ -72,7 +72,7 @@ static int64_t head_of(const struct digest *d)
 /* A name that is too long is cut between two characters. */
 static void copy_cut(char *to, size_t size, const char *from)
 {
-    size_t n = strnlen(from, size);
+    size_t n = strlen(from);
 
     if (n >= size) {
         n = size - 1;
