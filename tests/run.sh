@@ -21,7 +21,8 @@ run_preset() {
         exit 1
     }
     say "running the tests"
-    ctest --test-dir "build/$preset" -j 2 --output-on-failure "$@"
+    # On a busy machine a bounded wait may run out; what fails is tried once more, and both are shown.
+    ctest --test-dir "build/$preset" -j 2 --output-on-failure --repeat until-pass:2 "$@"
 }
 
 cd "$top"
