@@ -8,6 +8,7 @@
 #include "base/units.h"
 #include "cache/store.h"
 #include "serve/supervisor_impl.h"
+#include "steps/mask.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -93,6 +94,27 @@ static int read_secrets(const struct group *g, struct arena *a, const char *cons
     return 0;
 }
 
+/* A program's last words, without the secrets it was given. */
+static char *last_words(const struct group *g, const struct replica *r)
+{
+    const struct supervisor *u = g->service->sup;
+    CLEANUP(cleanup_free) char *words = replica_last_words(r);
+    CLEANUP(cleanup_free) const char **values = xcalloc(u->secrets.len + 1, sizeof(*values));
+    struct str out = {0};
+
+    if (!words) {
+        return NULL;
+    }
+    for (size_t i = 0; i < u->secrets.len; i++) {
+        values[i] = u->secrets.items[i].value;
+    }
+    struct masker *m = masker_new(values, u->secrets.len);
+    masker_add(m, words, strlen(words), &out);
+    masker_end(m, &out);
+    masker_free(m);
+    return sb_take(&out);
+}
+
 /* --- failures --- */
 
 static int64_t back_off(unsigned failures)
@@ -142,7 +164,7 @@ static void start_failed(struct slot *s, const struct replica *r, const char *te
     const struct retry *retry = &g->want->spec.retry;
     g->failures++;
     if (g->failures > retry->limit) {
-        set_problem(g, text, r ? r->log : NULL, r ? replica_last_words(r) : NULL);
+        set_problem(g, text, r ? r->log : NULL, r ? last_words(g, r) : NULL);
         return;
     }
     slot_start_in(s, retry_delay(retry, g->failures));
@@ -188,7 +210,7 @@ static void on_gone(struct slot *s)
             s->failures = 0;
         }
         int64_t after = back_off(s->failures++);
-        CLEANUP(cleanup_free) char *words = replica_last_words(r);
+        CLEANUP(cleanup_free) char *words = last_words(g, r);
         supervisor_note(g->service->sup, g->service->id,
                         "%s: %s (replica %u) %s%s%s; it is started again", service_name(g->service),
                         model_of(g)->name, s->index, how, words ? "; it said: " : "",
@@ -212,7 +234,7 @@ static void on_change(struct replica *r, void *arg)
     }
     if (r->state == REPLICA_STARTING && r->problem) {
         if (!serves(g)) {
-            set_problem(g, r->problem, r->log, replica_last_words(r));
+            set_problem(g, r->problem, r->log, last_words(g, r));
         }
         replica_stop(r, -1); /* once gone, another one is started where that helps */
     } else if (r->state == REPLICA_READY && r->problem) {

@@ -99,6 +99,15 @@ try 0 wf run one.yaml
 same "both answer" "$(wf logs use | tr '\n' ' ')" "1 1 "
 try 2 wf run one.yaml --only use
 says "use.*service 'a'.*outside"
+# A secret is handed over, and never told.
+flow secret.yaml <<E
+secrets: {TOKEN: {env: TOK}}
+steps: {a: {kind: serve, run: 'echo "the token is \$TOKEN" >&2; exit 4', secrets: [TOKEN]}}
+E
+TOK=sesame123 try 1 wf run secret.yaml
+says 'the token is \*\*\*'
+says_not sesame123
+check "nor is it in the database" sh -c '! grep -aq sesame123 "$WF_STORE"/wf.db*'
 no_process "nothing is left" "$MODEL"
 check_store
 finish
