@@ -445,9 +445,12 @@ Test(proxy, answers_while_nothing_is_served)
     got = rig_get(rig.port, "/");
     cr_assert_eq(got.status, 503);
     cr_assert(strcasestr(got.text, "retry-after: 1") && strstr(got.body, "{\"error\":\""));
-    /* … unless somebody starts one. */
+    /* … unless somebody starts one. That is a reload, and the earlier worker may still take a connection. */
     services[0].activator = rig.socket[1];
     apply();
+    for (int i = 0; i < 100 && rig_get(rig.port, "/").status != 200; i++) {
+        (void)usleep(20000);
+    }
     expect_body(rig.port, "/", "r1\n");
     backends[0].n_servers = 1;
     apply_up();
