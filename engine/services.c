@@ -36,7 +36,7 @@ struct service {
     bool first_told, told; /* followers were let go */
     bool ended;            /* the row says that it is down, or somebody else's */
     bool ending;
-    bool was_kept; /* before this run took it over */
+    bool was_kept;                     /* before this run took it over */
     const struct promotion *promotion; /* the promoter's; NULL: none yet */
     /* What is wanted. */
     int64_t id, generation; /* 0: nothing yet */
