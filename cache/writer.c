@@ -28,7 +28,7 @@ enum {
     FULL = 256,     /* writes that make a batch full */
     LARGEST = 2048, /* writes in one transaction: a bound on how long others wait */
     WAL_BYTES = 16 << 20,
-    SMALL_WAL_BYTES = 2 << 20,
+    SMALL_WAL_BYTES = 1 << 20,
     REST_BYTES = 1 << 20, /* a longer log is not left behind: who opens it first reads it all */
 };
 
