@@ -529,6 +529,11 @@ static void build(struct service *s, const struct question *q)
     }
     s->spec.keep = r->o.keep_serving || s->was_kept;
     s->number = s->spec.promotion;
+    if (model_of(s)->serve && model_of(s)->serve->keep && !s->spec.keep && s->since_us == 0) {
+        emit_warning(
+            r, s->instance,
+            "lifetime: keep needs `wf run --keep-serving`; the service ends with this run");
+    }
     started(s);
     post(s);
 }

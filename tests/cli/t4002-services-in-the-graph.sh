@@ -99,6 +99,10 @@ try 0 wf run one.yaml
 same "both answer" "$(wf logs use | tr '\n' ' ')" "1 1 "
 try 2 wf run one.yaml --only use
 says "use.*service 'a'.*outside"
+# Kept only with --keep-serving: said where it is wanted without.
+sed 's/kind: serve, command/kind: serve, lifetime: keep, command/' one.yaml >keep.yaml
+try 0 wf run keep.yaml
+says "lifetime: keep needs .wf run --keep-serving"
 # A secret is handed over, and never told.
 flow secret.yaml <<E
 secrets: {TOKEN: {env: TOK}}
